@@ -1,0 +1,1 @@
+//! The embedded catalog: PyIceberg's SQL layout in one SQLite file.

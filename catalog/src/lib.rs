@@ -1,0 +1,20 @@
+//! Iceberg metadata, snapshots, manifests and commits; the catalogs that hold their pointers; the
+//! object stores that hold their bytes. Knows nothing of DataFusion, SQL or protocols.
+//!
+//! Modules are listed bottom-up: each uses only those above it.
+
+pub mod error;
+pub mod failpoint;
+pub mod name;
+pub mod spec;
+pub mod storage;
+pub mod predicate;
+pub mod table;
+pub mod plan_files;
+pub mod evolve;
+pub mod change;
+pub mod metastore;
+pub mod embedded;
+pub mod catalog;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,136 @@
+//! The port to whatever holds the pointers to table metadata: embedded SQLite now, REST, Nessie and
+//! Hive next. One conformance suite ([`crate::suite`]) is what an implementation must pass.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::name::{Namespace, TableName};
+use crate::spec::{TableRequirement, TableUpdate};
+use crate::table::Table;
+
+/// What a name in a namespace stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// An Iceberg table.
+    Table,
+    /// A view.
+    View,
+}
+
+/// One listed name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The stored name.
+    pub name: TableName,
+    /// Table or view.
+    pub kind: EntryKind,
+}
+
+/// A view: SQL text and how to read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Its name.
+    pub name: TableName,
+    /// The query, as it was written.
+    pub sql: String,
+    /// Column names that `CREATE VIEW v (a, b)` gave; empty when the query names them.
+    pub columns: Vec<String>,
+    /// The catalog that unqualified names in `sql` resolve in.
+    pub default_catalog: String,
+    /// The schema that unqualified names in `sql` resolve in.
+    pub default_namespace: Namespace,
+    /// `COMMENT`, owner and the like.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// One atomic change of one table.
+#[derive(Clone, Debug)]
+pub struct TableCommit {
+    /// Which table.
+    pub name: TableName,
+    /// What must hold of the current metadata. `NotExist` makes it a create.
+    pub requirements: Vec<TableRequirement>,
+    /// What to change, in order.
+    pub updates: Vec<TableUpdate>,
+    /// For a create, the metadata to publish when the table is absent; the updates have already
+    /// been applied to it.
+    pub staged: Option<Table>,
+}
+
+/// What a kind of metastore can do; the suite skips, by name, what it cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Views can be stored.
+    pub views: bool,
+    /// Tables can be renamed, across namespaces too.
+    pub rename: bool,
+    /// Namespaces may have several levels.
+    pub nested_namespaces: bool,
+}
+
+/// Holds the current metadata location of every table.
+///
+/// Names are matched as given first and regardless of case second; two stored names that differ by
+/// case alone make a differently spelt one ambiguous, which is an error.
+#[async_trait]
+pub trait Metastore: fmt::Debug + Send + Sync {
+    /// What this kind can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Every namespace, of all levels, sorted.
+    async fn list_namespaces(&self) -> Result<Vec<Namespace>>;
+
+    /// Makes an empty namespace. `AlreadyExists` if it is there.
+    async fn create_namespace(
+        &self,
+        namespace: &Namespace,
+        properties: BTreeMap<String, String>,
+    ) -> Result<()>;
+
+    /// The namespace's stored spelling and properties. `NotFound` if absent.
+    async fn load_namespace(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<(Namespace, BTreeMap<String, String>)>;
+
+    /// Sets (`Some`) and removes (`None`) properties.
+    async fn update_namespace(
+        &self,
+        namespace: &Namespace,
+        changes: BTreeMap<String, Option<String>>,
+    ) -> Result<()>;
+
+    /// Drops an empty namespace; `InvalidArgument` names what is still in it.
+    async fn drop_namespace(&self, namespace: &Namespace) -> Result<()>;
+
+    /// Tables and views of a namespace, sorted by name. `NotFound` if the namespace is absent.
+    async fn list(&self, namespace: &Namespace) -> Result<Vec<Entry>>;
+
+    /// The table's current metadata. `NotFound` says when the name is a view instead.
+    async fn load_table(&self, name: &TableName) -> Result<Table>;
+
+    /// Applies a commit atomically.
+    ///
+    /// # Errors
+    /// `Stale` when a requirement failed or the compare-and-set lost: definitely not applied.
+    /// `CommitUnknown` when it may or may not have been applied.
+    async fn commit(&self, commit: TableCommit) -> Result<Table>;
+
+    /// Forgets a table, leaving its files. Returns what it pointed to.
+    async fn drop_table(&self, name: &TableName) -> Result<Table>;
+
+    /// Renames a table or view; `AlreadyExists` if the target is taken by either.
+    async fn rename(&self, kind: EntryKind, from: &TableName, to: &TableName) -> Result<()>;
+
+    /// The stored view. `NotFound` says when the name is a table instead.
+    async fn load_view(&self, name: &TableName) -> Result<View>;
+
+    /// Stores a view; with `replace` an existing *view* is replaced, never a table.
+    async fn put_view(&self, view: View, replace: bool) -> Result<()>;
+
+    /// Drops a view.
+    async fn drop_view(&self, name: &TableName) -> Result<()>;
+}

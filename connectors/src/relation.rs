@@ -1,0 +1,57 @@
+//! The port for file relations: `read_parquet('…')` in a FROM clause.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use url::Url;
+
+/// A store, the object in it, and the store's URL.
+#[derive(Clone, Debug)]
+pub struct StoreLocation {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// The object, or the prefix before the first wildcard.
+    pub path: Path,
+    /// The store's key in DataFusion's registry.
+    pub store_url: Url,
+}
+
+/// Resolves what a statement names as a file, subject to the session's path policy.
+pub trait FileAccess: fmt::Debug + Send + Sync {
+    /// The location behind `uri` (absolute or relative path, or URI; may hold wildcards).
+    fn resolve(&self, uri: &str) -> Result<StoreLocation>;
+}
+
+/// Arguments of a file relation.
+#[derive(Clone, Debug, Default)]
+pub struct RelationArguments {
+    /// Paths, URIs or globs; at least one.
+    pub paths: Vec<String>,
+    /// Named options (`header => true`), keys in lower case.
+    pub options: BTreeMap<String, ScalarValue>,
+}
+
+/// One `read_*` function.
+#[async_trait]
+pub trait FileRelation: fmt::Debug + Send + Sync {
+    /// The function's name in SQL, in lower case.
+    fn name(&self) -> &'static str;
+
+    /// Lists the files, infers the schema and opens the relation.
+    ///
+    /// # Errors
+    /// A plan error naming the option or file, and what is accepted.
+    async fn open(
+        &self,
+        arguments: RelationArguments,
+        access: &dyn FileAccess,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn TableProvider>>;
+}

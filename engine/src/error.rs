@@ -1,0 +1,182 @@
+//! The engine's error: what a statement's author can act on.
+
+use std::fmt;
+
+use datafusion::error::DataFusionError;
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The text is not SQL, or not the SQL that Fjord reads.
+    Syntax,
+    /// Parsed, but it cannot mean anything here: unknown columns, wrong types, bad options.
+    Invalid,
+    /// A catalog, schema, table, view, column or file is missing.
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// Understood and not supported; the message says what to do instead.
+    Unsupported,
+    /// A concurrent commit won and the statement cannot be rebased on it.
+    Conflict,
+    /// The commit's outcome is not known; nothing was deleted.
+    CommitUnknown,
+    /// A file or a catalog is damaged.
+    Corrupt,
+    /// Memory, depth or size went over its limit; the message names the operator or the limit.
+    LimitExceeded,
+    /// Policy forbids it.
+    PermissionDenied,
+    /// The statement was cancelled.
+    Cancelled,
+    /// Evaluating a row failed: division by zero, a cast out of range.
+    Execution,
+    /// A store or a catalog could not be reached.
+    Unavailable,
+    /// An invariant of ours or of a library did not hold.
+    Bug,
+}
+
+/// A statement's failure.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    retryable: bool,
+}
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None, retryable: false }
+    }
+
+    /// Shorthand for [`ErrorKind::Unsupported`].
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, message)
+    }
+
+    /// Shorthand for [`ErrorKind::Invalid`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What to switch on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the same statement may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message)?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(e) = cause {
+            write!(f, "; caused by: {e}")?;
+            cause = e.source();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<fjord_catalog::Error> for Error {
+    fn from(e: fjord_catalog::Error) -> Self {
+        use fjord_catalog::ErrorKind as C;
+        let kind = match e.kind() {
+            C::NotFound => ErrorKind::NotFound,
+            C::AlreadyExists => ErrorKind::AlreadyExists,
+            C::InvalidArgument => ErrorKind::Invalid,
+            C::Unsupported => ErrorKind::Unsupported,
+            C::Conflict | C::Stale => ErrorKind::Conflict,
+            C::CommitUnknown => ErrorKind::CommitUnknown,
+            C::Corrupt => ErrorKind::Corrupt,
+            C::Unavailable | C::Storage => ErrorKind::Unavailable,
+            C::PermissionDenied => ErrorKind::PermissionDenied,
+            C::LimitExceeded => ErrorKind::LimitExceeded,
+            _ => ErrorKind::Bug,
+        };
+        let retryable = e.is_retryable();
+        let message = e.to_string();
+        Self { kind, message, source: Some(Box::new(e)), retryable }
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(e: Error) -> Self {
+        DataFusionError::External(Box::new(e))
+    }
+}
+
+impl From<DataFusionError> for Error {
+    /// An error of ours that travelled through DataFusion comes back as it was.
+    fn from(e: DataFusionError) -> Self {
+        if let Some(ours) = find_ours(&e) {
+            return ours;
+        }
+        let kind = match e.find_root() {
+            DataFusionError::SQL(..) => ErrorKind::Syntax,
+            DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::Configuration(_) => ErrorKind::Invalid,
+            DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
+            DataFusionError::ResourcesExhausted(_) => ErrorKind::LimitExceeded,
+            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => ErrorKind::Unavailable,
+            DataFusionError::ParquetError(_) => ErrorKind::Corrupt,
+            DataFusionError::Internal(_) => ErrorKind::Bug,
+            _ => ErrorKind::Execution,
+        };
+        Self { kind, message: e.strip_backtrace(), source: Some(Box::new(e)), retryable: false }
+    }
+}
+
+fn find_ours(e: &DataFusionError) -> Option<Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    while let Some(inner) = cause {
+        if let Some(ours) = inner.downcast_ref::<Error>() {
+            return Some(Error {
+                kind: ours.kind,
+                message: ours.message.clone(),
+                source: None,
+                retryable: ours.retryable,
+            });
+        }
+        if let Some(catalog) = inner.downcast_ref::<fjord_catalog::Error>() {
+            let copy = fjord_catalog::Error::new(catalog.kind(), catalog.to_string())
+                .with_retryable(catalog.is_retryable());
+            return Some(copy.into());
+        }
+        cause = inner.source();
+    }
+    None
+}

@@ -1,0 +1,13 @@
+//! Everything between SQL text and record batches, on one node or many. Knows no protocol and names
+//! no concrete connector.
+//!
+//! Modules are listed bottom-up.
+
+pub mod error;
+pub mod query;
+pub mod iceberg;
+pub mod sql;
+pub mod session;
+pub mod engine;
+
+pub use error::{Error, ErrorKind, Result};

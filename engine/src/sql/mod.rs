@@ -1,0 +1,2 @@
+//! From SQL text to statements that run.
+pub mod statement;

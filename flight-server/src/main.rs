@@ -1,0 +1,3 @@
+//! The binary `fjord`.
+
+fn main() {}
