@@ -1,1 +1,5 @@
-//! To be filled.
+//! What the tests that cross crates share: a lakehouse in a temporary directory, and a driver for
+//! SQL logic tests.
+
+pub mod lake;
+pub mod slt;

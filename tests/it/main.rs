@@ -1,0 +1,3 @@
+//! Tests that SQL alone cannot express: crashes, races, damage, limits, the shape of the code.
+
+mod tidy;
