@@ -126,7 +126,7 @@ fn every_todo_names_an_issue() {
 #[test]
 fn arrow_58_stays_behind_the_catalog() {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "-p", "fjord-tests", "-i", "arrow-array@58.4.1", "--depth", "1"])
+        .args(["tree", "--locked", "-p", "fjord-tests", "-i", "arrow-array@58.4.1", "--depth", "1"])
         .args(["--prefix", "none", "-e", "normal"])
         .current_dir(root())
         .output()
