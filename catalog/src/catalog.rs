@@ -202,7 +202,11 @@ impl Catalog {
     pub async fn delete_uncommitted(&self, _files: &[DataFile]) {}
 
     /// `DataFile`s as JSON, the form in which writers hand them to the commit.
-    pub fn data_file_to_json(_table: &Table, _spec: &PartitionSpec, _file: DataFile) -> Result<String> {
+    pub fn data_file_to_json(
+        _table: &Table,
+        _spec: &PartitionSpec,
+        _file: DataFile,
+    ) -> Result<String> {
         not_built()
     }
 

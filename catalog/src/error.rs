@@ -133,7 +133,10 @@ impl From<iceberg::Error> for Error {
         let mut cause = std::error::Error::source(&e);
         while let Some(inner) = cause {
             if let Some(ours) = inner.downcast_ref::<Error>() {
-                return Error::new(ours.kind, ours.message.clone()).with_retryable(ours.retryable);
+                let mut error = Error::new(ours.kind, ours.message.clone());
+                error.context = ours.context.clone();
+                error.retryable = ours.retryable;
+                return error.with_source(e);
             }
             cause = inner.source();
         }
@@ -143,8 +146,9 @@ impl From<iceberg::Error> for Error {
             iceberg::ErrorKind::NamespaceNotFound | iceberg::ErrorKind::TableNotFound => {
                 ErrorKind::NotFound
             }
-            iceberg::ErrorKind::NamespaceAlreadyExists
-            | iceberg::ErrorKind::TableAlreadyExists => ErrorKind::AlreadyExists,
+            iceberg::ErrorKind::NamespaceAlreadyExists | iceberg::ErrorKind::TableAlreadyExists => {
+                ErrorKind::AlreadyExists
+            }
             iceberg::ErrorKind::PreconditionFailed => ErrorKind::InvalidArgument,
             iceberg::ErrorKind::CatalogCommitConflicts => ErrorKind::Stale,
             _ => ErrorKind::Corrupt,

@@ -35,6 +35,9 @@ pub enum ColumnChange {
 /// `NotFound` for a missing column, `AlreadyExists` for a taken name (regardless of case),
 /// `InvalidArgument` for a change that would break readers, or drop a column that partitioning,
 /// sort order or identifier fields use.
-pub fn change_columns(_metadata: &TableMetadata, _changes: &[ColumnChange]) -> Result<Vec<TableUpdate>> {
+pub fn change_columns(
+    _metadata: &TableMetadata,
+    _changes: &[ColumnChange],
+) -> Result<Vec<TableUpdate>> {
     Err(Error::new(ErrorKind::Bug, "not built yet"))
 }

@@ -10,11 +10,14 @@ pub mod spec;
 pub mod storage;
 pub mod predicate;
 pub mod table;
+pub mod metadata;
 pub mod plan_files;
 pub mod evolve;
 pub mod change;
 pub mod metastore;
 pub mod embedded;
+pub mod faults;
+pub mod suite;
 pub mod catalog;
 
 pub use error::{Error, ErrorKind, Result};

@@ -27,7 +27,9 @@ impl Namespace {
             if level.contains('.') {
                 return Err(Error::new(
                     ErrorKind::InvalidArgument,
-                    format!("schema level {level:?} contains a dot, which catalogs cannot keep apart from a nested schema"),
+                    format!(
+                        "schema level {level:?} contains a dot, which catalogs cannot keep apart from a nested schema"
+                    ),
                 ));
             }
         }

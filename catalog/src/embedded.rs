@@ -1,1 +1,0 @@
-//! The embedded catalog: PyIceberg's SQL layout in one SQLite file.
