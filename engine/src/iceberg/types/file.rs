@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef,
+};
 use fjord_catalog::spec::{PrimitiveType, Schema, Type};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{LogicalType, Type as PhysicalType};

@@ -25,10 +25,7 @@ const DECIMAL_DIGITS_MAX: u8 = 38;
 pub fn to_iceberg_schema(schema: &ArrowSchema, _format: FormatVersion) -> Result<Schema> {
     let mut ids = Ids::default();
     let fields = ids.fields(schema.fields(), "")?;
-    Ok(Schema::builder()
-        .with_fields(fields)
-        .build()
-        .map_err(fjord_catalog::Error::from)?)
+    Ok(Schema::builder().with_fields(fields).build().map_err(fjord_catalog::Error::from)?)
 }
 
 /// The Iceberg type that a column of this Arrow field becomes; ids inside count from 1.
@@ -109,11 +106,9 @@ impl Ids {
 fn primitive(field: &Field, ty: &DataType, path: &str) -> Result<PrimitiveType> {
     Ok(match ty {
         DataType::Boolean => PrimitiveType::Boolean,
-        DataType::Int8
-        | DataType::Int16
-        | DataType::Int32
-        | DataType::UInt8
-        | DataType::UInt16 => PrimitiveType::Int,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+            PrimitiveType::Int
+        }
         DataType::Int64 | DataType::UInt32 => PrimitiveType::Long,
         DataType::UInt64 => PrimitiveType::Decimal { precision: 20, scale: 0 },
         DataType::Float16 | DataType::Float32 => PrimitiveType::Float,

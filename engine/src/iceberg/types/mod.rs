@@ -116,9 +116,11 @@ fn to_arrow_primitive(ty: &PrimitiveType) -> Result<DataType> {
         PrimitiveType::String => DataType::Utf8View,
         PrimitiveType::Binary => DataType::BinaryView,
         PrimitiveType::Uuid => DataType::FixedSizeBinary(UUID_BYTES),
-        PrimitiveType::Fixed(bytes) => DataType::FixedSizeBinary(i32::try_from(*bytes).map_err(
-            |_| Error::unsupported(format!("fixed({bytes}) is longer than Arrow can hold")),
-        )?),
+        PrimitiveType::Fixed(bytes) => {
+            DataType::FixedSizeBinary(i32::try_from(*bytes).map_err(|_| {
+                Error::unsupported(format!("fixed({bytes}) is longer than Arrow can hold"))
+            })?)
+        }
     })
 }
 

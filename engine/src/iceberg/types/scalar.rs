@@ -54,8 +54,9 @@ fn struct_to_scalar(fields: &StructType, values: &[Option<&Literal>]) -> Result<
         let empty = new_null_array(&DataType::Struct(arrow_fields), 1);
         return Ok(ScalarValue::try_from_array(&empty, 0)?);
     }
-    let array = StructArray::try_new(arrow_fields, columns, None::<NullBuffer>)
-        .map_err(|e| Error::new(ErrorKind::Corrupt, "a struct default lacks a value").with_source(e))?;
+    let array = StructArray::try_new(arrow_fields, columns, None::<NullBuffer>).map_err(|e| {
+        Error::new(ErrorKind::Corrupt, "a struct default lacks a value").with_source(e)
+    })?;
     Ok(ScalarValue::Struct(Arc::new(array)))
 }
 
@@ -88,7 +89,10 @@ pub fn primitive_to_scalar(ty: &PrimitiveType, value: &PrimitiveLiteral) -> Resu
             ScalarValue::FixedSizeBinary(super::UUID_BYTES, Some(v.to_be_bytes().to_vec()))
         }
         (T::Fixed(n), L::Binary(v)) if u64::try_from(v.len()).is_ok_and(|len| len == *n) => {
-            ScalarValue::FixedSizeBinary(i32::try_from(*n).map_err(|_| misfit(ty))?, Some(v.clone()))
+            ScalarValue::FixedSizeBinary(
+                i32::try_from(*n).map_err(|_| misfit(ty))?,
+                Some(v.clone()),
+            )
         }
         (T::Decimal { precision, scale }, L::Int128(v)) => ScalarValue::Decimal128(
             Some(*v),

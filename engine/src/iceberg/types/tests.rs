@@ -29,9 +29,8 @@ fn every_type() -> Schema {
         .map(|(id, ty)| Arc::new(NestedField::optional(id, format!("c{id}"), ty.into())))
         .collect();
     let uuid = || Type::Primitive(T::Uuid);
-    let inner = StructType::new(vec![Arc::new(
-        NestedField::required(102, "u", uuid()).with_doc("who"),
-    )]);
+    let inner =
+        StructType::new(vec![Arc::new(NestedField::required(102, "u", uuid()).with_doc("who"))]);
     fields.push(Arc::new(NestedField::required(
         100,
         "l",
@@ -87,7 +86,11 @@ fn uuid_columns_become_parquet_uuids_at_every_level_and_fixed_ones_do_not() {
     let descriptor = to_parquet_schema(&every_type()).unwrap();
     let of = |path: &str| {
         let column = descriptor.columns().iter().find(|c| c.path().string() == path).unwrap();
-        (column.logical_type_ref().cloned(), column.type_length(), column.self_type().get_basic_info().id())
+        (
+            column.logical_type_ref().cloned(),
+            column.type_length(),
+            column.self_type().get_basic_info().id(),
+        )
     };
     assert_eq!(of("c14"), (Some(LogicalType::Uuid), 16, 14));
     assert_eq!(of("c15"), (None, 16, 15));
