@@ -6,6 +6,7 @@
 pub mod error;
 pub mod failpoint;
 pub mod name;
+mod transform;
 pub mod spec;
 pub mod storage;
 pub mod predicate;

@@ -1,5 +1,6 @@
 //! The Iceberg format types that other crates may name. Nothing here carries an Arrow type.
 
+pub use crate::transform::transform_literal;
 pub use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, FormatVersion, ListType,
     Literal, MAIN_BRANCH, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList,

@@ -1,6 +1,8 @@
 //! Iceberg tables as DataFusion sees them: types, scans, writes, commits, metadata tables.
 
 pub mod types;
+mod transform;
+mod metrics;
 pub mod table;
 pub mod metadata;
 pub mod write;
