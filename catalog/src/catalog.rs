@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::change::{CommitOptions, RowsChange};
 use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Manifests, ManifestsOptions};
 use crate::metastore::Metastore;
 use crate::name::TableName;
 use crate::plan_files::FilePlan;
@@ -79,6 +80,7 @@ pub struct Catalog {
     metastore: Arc<dyn Metastore>,
     storage: Storage,
     warehouse: Arc<str>,
+    manifests: Manifests,
 }
 
 fn not_built<T>() -> Result<T> {
@@ -93,7 +95,8 @@ impl Catalog {
         storage: Storage,
         warehouse: impl Into<Arc<str>>,
     ) -> Self {
-        Self { name: name.into(), metastore, storage, warehouse: warehouse.into() }
+        let manifests = Manifests::new(storage.clone(), ManifestsOptions::default());
+        Self { name: name.into(), metastore, storage, warehouse: warehouse.into(), manifests }
     }
 
     /// The name it is mounted under.
@@ -125,29 +128,29 @@ impl Catalog {
     /// cache, in parallel, and pruned by partition summaries; files by partition and metrics.
     pub async fn plan_files(
         &self,
-        _table: &Table,
-        _snapshot: &SnapshotRef,
-        _filter: &Predicate,
+        table: &Table,
+        snapshot: &SnapshotRef,
+        filter: &Predicate,
     ) -> Result<FilePlan> {
-        not_built()
+        crate::plan_files::plan_files(&self.manifests, table.metadata(), snapshot, filter).await
     }
 
     /// The manifests of a snapshot, as the manifest list has them (metadata tables use this).
     pub async fn load_manifest_list(
         &self,
-        _table: &Table,
-        _snapshot: &SnapshotRef,
+        table: &Table,
+        snapshot: &SnapshotRef,
     ) -> Result<Arc<Vec<crate::spec::ManifestFile>>> {
-        not_built()
+        self.manifests.load_list(snapshot, table.metadata().format_version()).await
     }
 
     /// The live and deleted entries of one manifest, with inherited numbers filled in.
     pub async fn load_manifest(
         &self,
         _table: &Table,
-        _manifest: &crate::spec::ManifestFile,
-    ) -> Result<Arc<Vec<crate::spec::ManifestEntry>>> {
-        not_built()
+        manifest: &crate::spec::ManifestFile,
+    ) -> Result<Arc<Vec<crate::manifest::Entry>>> {
+        self.manifests.load(manifest).await
     }
 
     /// Prepares a table: checks the name, assigns field ids, chooses the location.

@@ -12,6 +12,7 @@ pub mod storage;
 pub mod predicate;
 pub mod table;
 pub mod metadata;
+pub mod manifest;
 pub mod plan_files;
 pub mod evolve;
 pub mod change;

@@ -2,7 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::spec::DataFile;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Entry, Manifests};
+use crate::predicate::{FileFilter, Predicate, TableFilter};
+use crate::spec::{
+    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestFile, SnapshotRef,
+    TableMetadata,
+};
+
+/// Manifests that one plan reads at the same time.
+const MANIFEST_LOADS_MAX: usize = 16;
 
 /// One live data file of a snapshot.
 #[derive(Clone, Debug)]
@@ -26,10 +37,105 @@ pub struct FilePlan {
     pub files: Vec<PlannedFile>,
     /// Delete files of any kind in the snapshot (not yet readable; scans refuse them).
     pub delete_files: u64,
+    /// Of these, position deletes in Parquet and the like.
+    pub position_delete_files: u64,
+    /// Of these, equality deletes.
+    pub equality_delete_files: u64,
+    /// Of these, deletion vectors (format 3).
+    pub deletion_vectors: u64,
     /// Manifests in the snapshot.
     pub manifests_total: u64,
     /// Manifests that their partition summary ruled out.
     pub manifests_skipped: u64,
-    /// Data files ruled out by partition or column metrics.
+    /// Data files ruled out by partition or column metrics; those in skipped manifests are not
+    /// counted.
     pub files_skipped: u64,
+}
+
+/// Plans `snapshot` of the table of `metadata`. The order of files is that of the manifest list and
+/// its manifests, however fast each of them loads.
+///
+/// # Errors
+/// Those of [`Manifests`]; `Corrupt` for a manifest of a partition spec that the table lacks.
+pub async fn plan_files(
+    manifests: &Manifests,
+    metadata: &TableMetadata,
+    snapshot: &SnapshotRef,
+    filter: &Predicate,
+) -> Result<FilePlan> {
+    let list = manifests.load_list(snapshot, metadata.format_version()).await?;
+    let mut plan = FilePlan { manifests_total: list.len() as u64, ..FilePlan::default() };
+    let filters = TableFilter::new(filter, metadata);
+    let mut wanted = Vec::with_capacity(list.len());
+    for manifest in list.iter() {
+        let filter = filters
+            .for_spec(manifest.partition_spec_id)
+            .map_err(|e| e.with_context("manifest", manifest.manifest_path.as_str()))?;
+        if !manifest.has_added_files() && !manifest.has_existing_files() {
+            continue;
+        }
+        // Every delete file is counted: a filter on data proves nothing about deletes of rows.
+        if manifest.content == ManifestContentType::Data && !filter.may_match_manifest(manifest) {
+            plan.manifests_skipped += 1;
+            continue;
+        }
+        wanted.push((manifest, filter));
+    }
+    let mut loaded = stream::iter(wanted)
+        .map(|(manifest, filter)| async move {
+            Ok::<_, Error>((manifest, filter, manifests.load(manifest).await?))
+        })
+        .buffered(MANIFEST_LOADS_MAX);
+    while let Some((manifest, filter, entries)) = loaded.try_next().await? {
+        for entry in entries.iter().filter(|entry| entry.is_alive()) {
+            plan.add(manifest, filter, entry)?;
+        }
+        // Warm manifests never wait: let others have the thread in between.
+        tokio::task::consume_budget().await;
+    }
+    Ok(plan)
+}
+
+impl FilePlan {
+    fn add(&mut self, manifest: &ManifestFile, filter: &FileFilter, entry: &Entry) -> Result<()> {
+        match entry.content_type() {
+            DataContentType::Data => {}
+            DataContentType::EqualityDeletes => {
+                self.delete_files += 1;
+                self.equality_delete_files += 1;
+                return Ok(());
+            }
+            DataContentType::PositionDeletes => {
+                self.delete_files += 1;
+                match entry.data_file.file_format() {
+                    DataFileFormat::Puffin => self.deletion_vectors += 1,
+                    _ => self.position_delete_files += 1,
+                }
+                return Ok(());
+            }
+        }
+        let verdict = filter.judge_file(&entry.data_file);
+        if !verdict.may_match {
+            self.files_skipped += 1;
+            return Ok(());
+        }
+        let sequence_number = entry.sequence_number.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "manifest {:?}: file {:?} has no sequence number",
+                    manifest.manifest_path,
+                    entry.file_path()
+                ),
+            )
+        })?;
+        self.files.push(PlannedFile {
+            file: Arc::clone(&entry.data_file),
+            spec_id: manifest.partition_spec_id,
+            sequence_number,
+            first_row_id: entry.first_row_id,
+            all_rows_match: verdict.all_match,
+        });
+        Ok(())
+    }
 }

@@ -3,6 +3,19 @@
 //!
 //! Two evaluations of the same tree: *inclusive* ("some row may match"), *strict* ("every row
 //! matches"). What cannot be expressed is [`Predicate::Unknown`], which may match and never proves.
+//! Both come out of one walk, leaf by leaf: a leaf asks the column's metrics and every partition value
+//! that derives from the column, and keeps whichever proves more.
+
+mod order;
+mod judge;
+mod simplify;
+mod transform;
+mod project;
+mod filter;
+
+pub use filter::{FileFilter, TableFilter};
+pub use judge::Verdict;
+pub use order::compare_datums;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,161 @@
+//! The cache of decoded manifest lists and manifests. The files are immutable, so nothing expires;
+//! weight alone evicts.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+use super::decode::{decode_list, decode_manifest};
+use super::entry::{Entry, weigh};
+use super::read::read_file;
+use crate::error::{Error, ErrorKind, Result};
+use crate::spec::{FormatVersion, ManifestFile, Snapshot};
+use crate::storage::Storage;
+
+/// Limits of [`Manifests`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManifestsOptions {
+    /// Memory for decoded manifests, in bytes.
+    pub manifest_cache_bytes_max: u64,
+    /// Memory for decoded manifest lists, in bytes.
+    pub list_cache_bytes_max: u64,
+    /// The largest manifest or manifest list that is read, in bytes.
+    pub file_bytes_max: u64,
+}
+
+impl Default for ManifestsOptions {
+    fn default() -> Self {
+        Self {
+            manifest_cache_bytes_max: 256 << 20,
+            list_cache_bytes_max: 32 << 20,
+            file_bytes_max: 256 << 20,
+        }
+    }
+}
+
+/// A manifest inherits numbers from its list entry: the same file under other numbers is another
+/// manifest (a commit that lost its race and was rebased writes such lists).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ManifestKey {
+    uri: Box<str>,
+    sequence_number: i64,
+    added_snapshot_id: i64,
+    first_row_id: Option<u64>,
+}
+
+/// Loads manifest lists and manifests through a bounded cache. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Manifests {
+    storage: Storage,
+    file_bytes_max: u64,
+    lists: Cache<Box<str>, Arc<Vec<ManifestFile>>>,
+    manifests: Cache<ManifestKey, Arc<Vec<Entry>>>,
+}
+
+impl Manifests {
+    /// An empty cache over `storage`.
+    pub fn new(storage: Storage, options: ManifestsOptions) -> Self {
+        let lists = Cache::builder()
+            .max_capacity(options.list_cache_bytes_max)
+            .weigher(|uri: &Box<str>, list: &Arc<Vec<ManifestFile>>| {
+                weight(uri.len() + list.iter().map(weigh_manifest).sum::<usize>())
+            })
+            .build();
+        let manifests = Cache::builder()
+            .max_capacity(options.manifest_cache_bytes_max)
+            .weigher(|key: &ManifestKey, entries: &Arc<Vec<Entry>>| {
+                weight(key.uri.len() + entries.iter().map(weigh).sum::<usize>())
+            })
+            .build();
+        Self { storage, file_bytes_max: options.file_bytes_max, lists, manifests }
+    }
+
+    /// The manifests of `snapshot`, in the order of its manifest list.
+    ///
+    /// # Errors
+    /// `Corrupt`, `NotFound`, `LimitExceeded` naming the list; `Unsupported` for an encrypted one.
+    pub async fn load_list(
+        &self,
+        snapshot: &Snapshot,
+        version: FormatVersion,
+    ) -> Result<Arc<Vec<ManifestFile>>> {
+        let uri = snapshot.manifest_list();
+        if uri.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("snapshot {} has no manifest list", snapshot.snapshot_id()),
+            ));
+        }
+        if snapshot.encryption_key_id().is_some() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("manifest list {uri:?} is encrypted, which is not supported"),
+            ));
+        }
+        self.lists
+            .try_get_with(Box::from(uri), async {
+                let bytes =
+                    read_file(&self.storage, "manifest list", uri, self.file_bytes_max).await?;
+                let uri = uri.to_owned();
+                blocking(move || decode_list(&uri, &bytes, version)).await.map(Arc::new)
+            })
+            .await
+            .map_err(shared)
+    }
+
+    /// The entries of `manifest`, live and deleted, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`Manifests::load_list`].
+    pub async fn load(&self, manifest: &ManifestFile) -> Result<Arc<Vec<Entry>>> {
+        let uri = &manifest.manifest_path;
+        if manifest.key_metadata.as_ref().is_some_and(|key| !key.is_empty()) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("manifest {uri:?} is encrypted, which is not supported"),
+            ));
+        }
+        let key = ManifestKey {
+            uri: Box::from(uri.as_str()),
+            sequence_number: manifest.sequence_number,
+            added_snapshot_id: manifest.added_snapshot_id,
+            first_row_id: manifest.first_row_id,
+        };
+        self.manifests
+            .try_get_with(key, async {
+                let bytes = read_file(&self.storage, "manifest", uri, self.file_bytes_max).await?;
+                let manifest = manifest.clone();
+                blocking(move || decode_manifest(&manifest, &bytes)).await.map(Arc::new)
+            })
+            .await
+            .map_err(shared)
+    }
+}
+
+/// Decoding is pure computation, up to hundreds of milliseconds: not for the IO threads.
+async fn blocking<T: Send + 'static>(
+    decode: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(decode).await.map_err(|e| {
+        Error::new(ErrorKind::Bug, "decoding a manifest did not finish").with_source(e)
+    })?
+}
+
+/// An error that several waiting readers of one file share.
+fn shared(e: Arc<Error>) -> Error {
+    Error::new(e.kind(), e.message()).with_retryable(e.is_retryable()).with_source(e)
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn weigh_manifest(manifest: &ManifestFile) -> usize {
+    let summaries = manifest.partitions.iter().flatten().map(|summary| {
+        let lower = summary.lower_bound.as_ref().map_or(0, |bound| bound.len());
+        let upper = summary.upper_bound.as_ref().map_or(0, |bound| bound.len());
+        96 + lower + upper
+    });
+    size_of::<ManifestFile>() + manifest.manifest_path.len() + summaries.sum::<usize>()
+}

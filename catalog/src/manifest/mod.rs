@@ -1,0 +1,11 @@
+//! Manifest lists and manifests: loaded once, decoded once, kept decoded.
+//!
+//! Modules are listed bottom-up.
+
+mod entry;
+mod decode;
+mod read;
+mod cache;
+
+pub use cache::{Manifests, ManifestsOptions};
+pub use entry::Entry;
