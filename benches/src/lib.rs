@@ -1,1 +1,5 @@
-//! To be filled.
+//! What the benchmark programs share.
+
+pub mod duckdb;
+pub mod figures;
+pub mod tpch;
