@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use arrow::array::RecordBatch;
-use fjord_engine::engine::Engine;
+use fjord_catalog::catalog::Catalog;
+use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
+use fjord_catalog::storage::Storage;
+use fjord_engine::engine::{Engine, EngineOptions};
 use fjord_engine::session::{Session, SessionOptions};
 use futures::TryStreamExt;
 use tempfile::TempDir;
@@ -13,15 +16,37 @@ use tempfile::TempDir;
 /// A fresh data directory with an engine on it; gone when dropped.
 #[derive(Debug)]
 pub struct Lake {
-    directory: Arc<TempDir>,
+    directory: TempDir,
     engine: Engine,
+    catalog: Catalog,
 }
 
 impl Lake {
-    /// A new, empty lake.
+    /// A new, empty lake with the schema `default`.
     pub async fn new() -> Result<Self> {
-        let directory = Arc::new(tempfile::tempdir()?);
-        bail!("not built yet {:?}", directory);
+        Self::with_memory_limit(None).await
+    }
+
+    /// The same under a memory limit in bytes.
+    pub async fn with_memory_limit(memory_limit_bytes: Option<usize>) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let storage = Storage::local();
+        let warehouse = format!("file://{}/warehouse", directory.path().display());
+        let embedded =
+            Embedded::open(EmbeddedOptions::new(directory.path().join("catalog.db"), &warehouse))
+                .await?;
+        let catalog = Catalog::new("iceberg", Arc::new(embedded), storage.clone(), warehouse);
+        let engine = Engine::try_new(EngineOptions {
+            memory_limit_bytes,
+            spill_dir: directory.path().join("spill"),
+            target_partitions: Some(2),
+            storage,
+            file_relations: fjord_connectors::file_relations(),
+        })?;
+        engine.mount(catalog.clone())?;
+        let lake = Self { directory, engine, catalog };
+        lake.run("CREATE SCHEMA IF NOT EXISTS \"default\"").await?;
+        Ok(lake)
     }
 
     /// The data directory.
@@ -32,6 +57,11 @@ impl Lake {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The catalog mounted as `iceberg`.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// A new session with the defaults.
