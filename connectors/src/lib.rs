@@ -1,11 +1,15 @@
 //! Foreign systems as relations: files today, databases next. Knows nothing of catalogs, the
 //! engine or protocols.
 
+pub mod error;
 pub mod relation;
+pub mod files;
 
 use std::sync::Arc;
 
+pub use error::{Error, ErrorKind};
+
 /// Every file relation that is built in.
 pub fn file_relations() -> Vec<Arc<dyn relation::FileRelation>> {
-    Vec::new()
+    vec![Arc::new(files::ReadParquet), Arc::new(files::ReadCsv), Arc::new(files::ReadJson)]
 }

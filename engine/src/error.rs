@@ -132,6 +132,21 @@ impl From<fjord_catalog::Error> for Error {
     }
 }
 
+impl From<&fjord_connectors::Error> for Error {
+    fn from(e: &fjord_connectors::Error) -> Self {
+        use fjord_connectors::ErrorKind as C;
+        let kind = match e.kind() {
+            C::Invalid => ErrorKind::Invalid,
+            C::NotFound => ErrorKind::NotFound,
+            C::Corrupt => ErrorKind::Corrupt,
+            C::Unavailable => ErrorKind::Unavailable,
+            C::LimitExceeded => ErrorKind::LimitExceeded,
+            _ => ErrorKind::Bug,
+        };
+        Error::new(kind, e.to_string())
+    }
+}
+
 impl From<Error> for DataFusionError {
     fn from(e: Error) -> Self {
         DataFusionError::External(Box::new(e))
@@ -175,6 +190,9 @@ fn find_ours(e: &DataFusionError) -> Option<Error> {
             let copy = fjord_catalog::Error::new(catalog.kind(), catalog.to_string())
                 .with_retryable(catalog.is_retryable());
             return Some(copy.into());
+        }
+        if let Some(connector) = inner.downcast_ref::<fjord_connectors::Error>() {
+            return Some(connector.into());
         }
         cause = inner.source();
     }

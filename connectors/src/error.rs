@@ -1,0 +1,100 @@
+//! The error of this crate: what a foreign system or a file refused, and which one.
+
+use std::fmt;
+
+use datafusion::error::DataFusionError;
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The statement asked for something malformed: an unknown option, contradicting files.
+    Invalid,
+    /// No file is there.
+    NotFound,
+    /// A file is damaged or is not what it was taken for.
+    Corrupt,
+    /// A store could not be reached or refused the request.
+    Unavailable,
+    /// A count or size went over its limit.
+    LimitExceeded,
+}
+
+/// A failure of a connector. Its `Display` includes the cause, because it crosses layers as text.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
+}
+
+impl Error {
+    /// An error of `kind`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What to switch on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The failure of reading `file`: whose fault it is follows from the cause.
+    pub(crate) fn reading(file: &str, cause: DataFusionError) -> DataFusionError {
+        if is_ours(&cause) {
+            return cause;
+        }
+        let kind = match cause.find_root() {
+            DataFusionError::ObjectStore(e) => match e.as_ref() {
+                object_store::Error::NotFound { .. } => ErrorKind::NotFound,
+                _ => ErrorKind::Unavailable,
+            },
+            DataFusionError::ResourcesExhausted(_) => return cause,
+            _ => ErrorKind::Corrupt,
+        };
+        Self::new(kind, format!("file {file:?} cannot be read")).with_source(cause).into()
+    }
+}
+
+fn is_ours(e: &DataFusionError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    while let Some(inner) = cause {
+        if inner.is::<Error>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(e: Error) -> Self {
+        DataFusionError::External(Box::new(e))
+    }
+}
