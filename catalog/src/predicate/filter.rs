@@ -75,8 +75,32 @@ struct PartitionTest {
     position: usize,
     ty: PrimitiveType,
     tests: Projected,
-    /// Old writers rounded times before 1970 towards it, so a value may be one too high.
-    is_rounded_time: bool,
+    quirk: Quirk,
+}
+
+/// How stored partition values may depart from the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quirk {
+    None,
+    /// Old writers rounded times before 1970 towards it: a value may be one too high.
+    RoundedTime,
+    /// Truncating the least numbers overflows, and writers wrap around to the greatest.
+    WrappingTruncate(u32),
+}
+
+impl Quirk {
+    fn of(transform: Transform, source: &PrimitiveType) -> Self {
+        match (transform, source) {
+            (Transform::Day, PrimitiveType::Date) => Quirk::None,
+            (Transform::Year | Transform::Month | Transform::Day | Transform::Hour, _) => {
+                Quirk::RoundedTime
+            }
+            (Transform::Truncate(width), PrimitiveType::Int | PrimitiveType::Long) => {
+                Quirk::WrappingTruncate(width)
+            }
+            _ => Quirk::None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -239,16 +263,11 @@ fn partition_tests(
         }
         let source = Type::Primitive(column.ty.clone());
         let Ok(Type::Primitive(ty)) = field.transform.result_type(&source) else { continue };
-        let is_time = matches!(
-            field.transform,
-            Transform::Year | Transform::Month | Transform::Day | Transform::Hour
-        );
-        let is_day_of_date = field.transform == Transform::Day && column.ty == PrimitiveType::Date;
         tests.push(PartitionTest {
             position,
             ty,
             tests: project(field.transform, &column.ty, test),
-            is_rounded_time: is_time && !is_day_of_date,
+            quirk: Quirk::of(field.transform, &column.ty),
         });
     }
     tests
@@ -326,8 +345,16 @@ impl Leaf {
 
 impl PartitionTest {
     fn judge(&self, facts: Facts<'_>) -> Verdict {
-        let widened = facts.lower.filter(|_| self.is_rounded_time).and_then(one_lower);
-        let facts = Facts { lower: widened.as_ref().or(facts.lower), ..facts };
+        let lower = match self.quirk {
+            Quirk::RoundedTime => facts.lower.and_then(one_lower),
+            _ => None,
+        };
+        let mut facts = Facts { lower: lower.as_ref().or(facts.lower), ..facts };
+        if let Quirk::WrappingTruncate(width) = self.quirk
+            && facts.upper.is_some_and(|upper| may_have_wrapped(upper, width))
+        {
+            (facts.lower, facts.upper) = (None, None);
+        }
         Verdict {
             may_match: self.tests.inclusive.as_ref().is_none_or(|test| facts.judge(test).may_match),
             all_match: self.tests.strict.as_ref().is_some_and(|test| facts.judge(test).all_match),
@@ -339,5 +366,13 @@ fn one_lower(value: &PrimitiveLiteral) -> Option<PrimitiveLiteral> {
     match value {
         PrimitiveLiteral::Int(v) if *v <= 0 => Some(PrimitiveLiteral::Int(v.checked_sub(1)?)),
         _ => None,
+    }
+}
+
+fn may_have_wrapped(value: &PrimitiveLiteral, width: u32) -> bool {
+    match value {
+        PrimitiveLiteral::Int(v) => i64::from(*v) > i64::from(i32::MAX) - i64::from(width),
+        PrimitiveLiteral::Long(v) => *v > i64::MAX - i64::from(width),
+        _ => false,
     }
 }

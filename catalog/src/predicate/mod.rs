@@ -12,6 +12,8 @@ mod simplify;
 mod transform;
 mod project;
 mod filter;
+#[cfg(test)]
+mod truth;
 
 pub use filter::{FileFilter, TableFilter};
 pub use judge::Verdict;

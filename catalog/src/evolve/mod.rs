@@ -1,9 +1,21 @@
 //! Schema and property changes as pure functions from metadata to updates.
+//!
+//! Modules are listed bottom-up.
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::spec::{Literal, TableMetadata, TableUpdate, Type};
+mod path;
+mod ids;
+mod columns;
+mod properties;
+#[cfg(test)]
+mod tests;
 
-/// One change of a table's columns. Paths name nested fields, outermost first, in any case.
+pub use columns::change_columns;
+pub use properties::{set_properties, unset_properties};
+
+use crate::spec::{Literal, Type};
+
+/// One change of a table's columns. Paths name nested fields, outermost first, in any case; the
+/// inside of a list is `element`, of a map `key` and `value`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnChange {
     /// Adds an optional column at the end of its struct.
@@ -27,17 +39,4 @@ pub enum ColumnChange {
     DropNotNull(Vec<String>),
     /// Sets or clears the comment.
     Comment(Vec<String>, Option<String>),
-}
-
-/// The updates that apply `changes` to the current schema, in order.
-///
-/// # Errors
-/// `NotFound` for a missing column, `AlreadyExists` for a taken name (regardless of case),
-/// `InvalidArgument` for a change that would break readers, or drop a column that partitioning,
-/// sort order or identifier fields use.
-pub fn change_columns(
-    _metadata: &TableMetadata,
-    _changes: &[ColumnChange],
-) -> Result<Vec<TableUpdate>> {
-    Err(Error::new(ErrorKind::Bug, "not built yet"))
 }
