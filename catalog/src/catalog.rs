@@ -1,64 +1,34 @@
 //! A mounted Iceberg catalog: a metastore, its storage, its caches and the commit loop.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::stream;
+
 use crate::change::{CommitOptions, RowsChange};
-use crate::error::{Error, ErrorKind, Result};
+use crate::commit::CommitLimits;
+use crate::commit::cleanup::delete_superseded;
+use crate::commit::metadata::{MetadataOperation, rollback};
+use crate::commit::operation::Operation;
+use crate::commit::queue::CommitQueue;
+use crate::commit::rows::RowsOperation;
+use crate::commit::run::{CommitContext, Ended, run};
+use crate::commit::stage::stage;
+use crate::commit::staged::StagedOperation;
+use crate::error::{ErrorKind, Result};
 use crate::manifest::{Manifests, ManifestsOptions};
+use crate::metadata::MetadataReader;
 use crate::metastore::Metastore;
 use crate::name::TableName;
 use crate::plan_files::FilePlan;
 use crate::predicate::Predicate;
-use crate::spec::{
-    DataFile, FormatVersion, PartitionSpec, Schema, SnapshotRef, SortOrder, TableMetadata,
-    TableUpdate, UnboundPartitionSpec,
-};
+use crate::snapshot::data_file;
+use crate::snapshot::produce::Produced;
+use crate::spec::{DataFile, PartitionSpec, SnapshotRef, TableMetadata, TableUpdate};
 use crate::storage::Storage;
 use crate::table::Table;
 
-/// What `CREATE TABLE` does when the name is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreateMode {
-    /// An error.
-    Create,
-    /// Replaces the table, keeping its uuid and history, in one commit.
-    CreateOrReplace,
-    /// Like `CreateOrReplace`, but the table must exist (`REPLACE TABLE`).
-    Replace,
-}
-
-/// A table to be made.
-#[derive(Clone, Debug)]
-pub struct CreateTable {
-    /// Its name, in the spelling to be stored.
-    pub name: TableName,
-    /// Columns; field ids are assigned anew, so any unique ids will do.
-    pub schema: Schema,
-    /// Partitioning, by the field ids of `schema`.
-    pub partition_spec: UnboundPartitionSpec,
-    /// Write order, by the field ids of `schema`.
-    pub sort_order: SortOrder,
-    /// `None`: below the warehouse, in a directory of its own.
-    pub location: Option<String>,
-    /// Table properties (`write.parquet.compression-codec` …).
-    pub properties: HashMap<String, String>,
-    /// 2 or 3.
-    pub format_version: FormatVersion,
-    /// What to do when the name is taken.
-    pub mode: CreateMode,
-}
-
-/// A table whose files may be written before it exists.
-#[derive(Clone, Debug)]
-pub struct StagedTable {
-    /// Metadata to write against; nobody else sees it yet.
-    pub table: Table,
-    /// For a replace, the table as it was.
-    pub replaces: Option<Table>,
-    /// The updates that made `table` (for a replace: from `replaces`).
-    pub updates: Vec<TableUpdate>,
-}
+pub use crate::create::{CreateMode, CreateTable, StagedTable};
 
 /// A commit that happened.
 #[derive(Clone, Debug)]
@@ -81,10 +51,9 @@ pub struct Catalog {
     storage: Storage,
     warehouse: Arc<str>,
     manifests: Manifests,
-}
-
-fn not_built<T>() -> Result<T> {
-    Err(Error::new(ErrorKind::Bug, "not built yet"))
+    reader: MetadataReader,
+    queue: Arc<CommitQueue>,
+    limits: CommitLimits,
 }
 
 impl Catalog {
@@ -96,7 +65,24 @@ impl Catalog {
         warehouse: impl Into<Arc<str>>,
     ) -> Self {
         let manifests = Manifests::new(storage.clone(), ManifestsOptions::default());
-        Self { name: name.into(), metastore, storage, warehouse: warehouse.into(), manifests }
+        let reader = MetadataReader::new(storage.clone());
+        Self {
+            name: name.into(),
+            metastore,
+            storage,
+            warehouse: warehouse.into(),
+            manifests,
+            reader,
+            queue: Arc::default(),
+            limits: CommitLimits::default(),
+        }
+    }
+
+    /// The same catalog with other limits for its commits.
+    #[must_use]
+    pub fn with_commit_limits(mut self, limits: CommitLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// The name it is mounted under.
@@ -154,68 +140,89 @@ impl Catalog {
     }
 
     /// Prepares a table: checks the name, assigns field ids, chooses the location.
-    pub async fn stage_table(&self, _create: CreateTable) -> Result<StagedTable> {
-        not_built()
+    pub async fn stage_table(&self, create: CreateTable) -> Result<StagedTable> {
+        stage(self.metastore.as_ref(), &self.storage, &self.warehouse, create).await
     }
 
     /// Publishes a staged table with `files` as its first snapshot (none for an empty table).
     /// Create or replace and its rows are one commit.
     pub async fn commit_staged(
         &self,
-        _staged: StagedTable,
-        _files: Vec<DataFile>,
-        _options: CommitOptions,
+        staged: StagedTable,
+        files: Vec<DataFile>,
+        options: CommitOptions,
     ) -> Result<Committed> {
-        not_built()
+        let name = staged.table.name().clone();
+        let (io, manifests) = (self.storage.file_io()?, self.manifests.clone());
+        let mut operation = StagedOperation::new(io, manifests, staged, files, options)?;
+        let ended = self.run(&name, &mut operation).await;
+        self.finish(&name, ended, operation.produced(), operation.written_files()).await
     }
 
     /// Commits a change of rows that was planned against `base` (its current snapshot is the
     /// start of conflict validation). Retries with backoff; reconciles unknown outcomes.
     pub async fn commit_rows(
         &self,
-        _base: &Table,
-        _change: RowsChange,
-        _options: CommitOptions,
+        base: &Table,
+        change: RowsChange,
+        options: CommitOptions,
     ) -> Result<Committed> {
-        not_built()
+        let (io, manifests) = (self.storage.file_io()?, self.manifests.clone());
+        let mut operation = RowsOperation::new(io, manifests, base, change, options)?;
+        let ended = self.run(base.name(), &mut operation).await;
+        self.finish(base.name(), ended, operation.produced(), operation.written_files()).await
     }
 
     /// Commits a change of metadata alone. `edit` sees the current metadata and is run again
     /// after each lost race; the requirements follow from the updates that it returns.
-    pub async fn commit_metadata<F>(&self, _name: &TableName, _edit: F) -> Result<Committed>
+    pub async fn commit_metadata<F>(&self, name: &TableName, edit: F) -> Result<Committed>
     where
         F: Fn(&TableMetadata) -> Result<Vec<TableUpdate>> + Send + Sync,
     {
-        not_built()
+        let mut operation = MetadataOperation::new(name.clone(), edit);
+        let ended = self.run(name, &mut operation).await;
+        self.finish(name, ended, None, Vec::new()).await
     }
 
-    /// Makes an earlier snapshot current again. It must be in the table; by default an ancestor.
-    pub async fn rollback_to(&self, _name: &TableName, _snapshot_id: i64) -> Result<Committed> {
-        not_built()
+    /// Makes an earlier snapshot current again. It must be an ancestor of the current one.
+    pub async fn rollback_to(&self, name: &TableName, snapshot_id: i64) -> Result<Committed> {
+        self.commit_metadata(name, |metadata| rollback(name, metadata, snapshot_id)).await
     }
 
     /// Drops a table. With `purge` its files are deleted too, after the drop is certain.
     /// Returns the number of files deleted.
-    pub async fn drop_table(&self, _name: &TableName, _purge: bool) -> Result<u64> {
-        not_built()
+    pub async fn drop_table(&self, name: &TableName, purge: bool) -> Result<u64> {
+        if purge {
+            crate::purge::check_purgeable(&self.metastore.load_table(name).await?)?;
+        }
+        let dropped = self.metastore.drop_table(name).await?;
+        if !purge {
+            return Ok(0);
+        }
+        crate::purge::purge(&self.storage, &self.manifests, &dropped).await
     }
 
     /// Deletes data files that a failed statement wrote and no commit can refer to.
     /// Never call it after [`ErrorKind::CommitUnknown`].
-    pub async fn delete_uncommitted(&self, _files: &[DataFile]) {}
+    pub async fn delete_uncommitted(&self, files: &[DataFile]) {
+        let paths: Vec<String> = files.iter().map(|file| file.file_path().to_owned()).collect();
+        if let Err(e) = self.storage.delete_files(stream::iter(paths)).await {
+            tracing::warn!(error = %e, "a data file of a failed statement was left behind");
+        }
+    }
 
     /// `DataFile`s as JSON, the form in which writers hand them to the commit.
     pub fn data_file_to_json(
-        _table: &Table,
-        _spec: &PartitionSpec,
-        _file: DataFile,
+        table: &Table,
+        spec: &PartitionSpec,
+        file: DataFile,
     ) -> Result<String> {
-        not_built()
+        data_file::to_json(table.metadata(), spec, file)
     }
 
     /// The inverse of [`Catalog::data_file_to_json`].
-    pub fn data_file_from_json(_table: &Table, _spec_id: i32, _json: &str) -> Result<DataFile> {
-        not_built()
+    pub fn data_file_from_json(table: &Table, spec_id: i32, json: &str) -> Result<DataFile> {
+        data_file::from_json(table.metadata(), spec_id, json)
     }
 
     /// Namespace properties with the defaults of this catalog.
@@ -225,5 +232,49 @@ impl Catalog {
         properties: BTreeMap<String, String>,
     ) -> Result<()> {
         self.metastore.create_namespace(namespace, properties).await
+    }
+
+    async fn run(&self, name: &TableName, operation: &mut dyn Operation) -> Ended {
+        let context = CommitContext {
+            metastore: self.metastore.as_ref(),
+            reader: &self.reader,
+            queue: &self.queue,
+            limits: self.limits,
+        };
+        run(context, name, operation).await
+    }
+
+    /// Cleans up after an operation whose end is certain, and says what it did.
+    async fn finish(
+        &self,
+        name: &TableName,
+        ended: Ended,
+        produced: Option<&Produced>,
+        written: Vec<String>,
+    ) -> Result<Committed> {
+        let produced = match &ended.result {
+            Ok(Some(_)) => produced,
+            Ok(None) | Err(_) => None,
+        };
+        let unknown = matches!(&ended.result, Err(e) if e.kind() == ErrorKind::CommitUnknown);
+        if !ended.was_unknown && !unknown {
+            let used = produced.map_or(&[][..], |produced| &produced.uses);
+            delete_superseded(&self.storage, written, used).await;
+        }
+        let table = match ended.result? {
+            Some(table) => table,
+            None => self.metastore.load_table(name).await?,
+        };
+        let snapshot = produced.map(|produced| {
+            let id = produced.snapshot.snapshot_id();
+            let stored = table.metadata().snapshot_by_id(id).cloned();
+            stored.unwrap_or_else(|| Arc::new(produced.snapshot.clone()))
+        });
+        Ok(Committed {
+            table,
+            snapshot,
+            added_rows: produced.map_or(0, |produced| produced.tally.added_rows()),
+            removed_rows: produced.map_or(0, |produced| produced.tally.removed_rows()),
+        })
     }
 }

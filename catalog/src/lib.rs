@@ -16,10 +16,18 @@ pub mod manifest;
 pub mod plan_files;
 pub mod evolve;
 pub mod change;
+pub mod create;
 pub mod metastore;
+mod snapshot;
+mod conflict;
+pub mod commit;
+mod purge;
 pub mod embedded;
 pub mod faults;
 pub mod suite;
 pub mod catalog;
+
+#[cfg(test)]
+mod commit_tests;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,34 @@
+//! What the commit loop needs to know of an operation.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::metastore::TableCommit;
+use crate::spec::TableMetadata;
+use crate::table::Table;
+
+/// One attempt.
+#[derive(Debug)]
+pub(crate) enum Proposal {
+    /// The table is as it should be; no commit is needed.
+    Nothing,
+    /// To be applied atomically.
+    Commit(Box<TableCommit>),
+}
+
+/// A change of one table that can be put to any later state of it.
+#[async_trait]
+pub(crate) trait Operation: Send + Sync {
+    /// Names the operation in messages and, where it makes a snapshot, in its summary.
+    fn op_id(&self) -> Uuid;
+
+    /// The attempt against `head`; `None` when there is no such table.
+    ///
+    /// # Errors
+    /// Whatever ends the operation: `Conflict`, `NotFound`, `AlreadyExists`, storage.
+    async fn propose(&mut self, head: Option<&Table>) -> Result<Proposal>;
+
+    /// Whether `metadata` came out of one of this operation's attempts, or of a commit after it.
+    fn is_applied(&self, metadata: &TableMetadata) -> bool;
+}

@@ -1,0 +1,172 @@
+//! Preparing a table before it exists: name, field ids, location, defaults.
+
+use std::collections::HashMap;
+
+use iceberg::spec::{TableMetadataBuilder, TableProperties};
+use uuid::Uuid;
+
+use super::replace::{Replacement, replace};
+use crate::create::{CreateMode, CreateTable, StagedTable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metastore::Metastore;
+use crate::name::TableName;
+use crate::spec::TableUpdate;
+use crate::storage::Storage;
+use crate::table::Table;
+
+/// The longest table name that a directory takes over; the rest of the name is its suffix.
+const DIRECTORY_NAME_BYTES_MAX: usize = 120;
+
+/// Stages `create` below `warehouse`.
+pub(crate) async fn stage(
+    metastore: &dyn Metastore,
+    storage: &Storage,
+    warehouse: &str,
+    mut create: CreateTable,
+) -> Result<StagedTable> {
+    // The namespace must exist, and its stored spelling is the one to use.
+    create.name.namespace = metastore.load_namespace(&create.name.namespace).await?.0;
+    check_properties(&create)?;
+    if let Some(location) = &create.location {
+        storage.resolve(location)?;
+    }
+    let existing = existing(metastore, &create.name).await?;
+    match (existing, create.mode) {
+        (Some(table), CreateMode::Create) => Err(Error::new(
+            ErrorKind::AlreadyExists,
+            format!("table \"{}\" already exists", table.name()),
+        )),
+        (Some(table), CreateMode::CreateOrReplace | CreateMode::Replace) => {
+            stage_replace(table, create)
+        }
+        (None, CreateMode::Replace) => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("table \"{}\" does not exist, so there is nothing to replace", create.name),
+        )),
+        (None, CreateMode::Create | CreateMode::CreateOrReplace) => stage_create(warehouse, create),
+    }
+}
+
+/// The table of that name; an error if the name is a view's.
+async fn existing(metastore: &dyn Metastore, name: &TableName) -> Result<Option<Table>> {
+    match metastore.load_table(name).await {
+        Ok(table) => return Ok(Some(table)),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    if metastore.capabilities().views {
+        match metastore.load_view(name).await {
+            Ok(view) => {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("\"{}\" is a view; drop it first", view.name),
+                ));
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(None)
+}
+
+fn check_properties(create: &CreateTable) -> Result<()> {
+    let reserved = TableProperties::RESERVED_PROPERTIES;
+    match create.properties.keys().find(|key| reserved.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("table \"{}\": property {key:?} is reserved and cannot be set", create.name),
+        )),
+    }
+}
+
+fn stage_create(warehouse: &str, create: CreateTable) -> Result<StagedTable> {
+    let location = create.location.unwrap_or_else(|| new_location(warehouse, &create.name));
+    let properties = with_defaults(create.properties);
+    let built = TableMetadataBuilder::new(
+        create.schema,
+        create.partition_spec,
+        create.sort_order,
+        location,
+        create.format_version,
+        properties,
+    )
+    .and_then(|builder| builder.build())
+    .map_err(|e| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("table \"{}\": {}", create.name, e.message()),
+        )
+        .with_source(e)
+    })?;
+    let mut updates = vec![
+        TableUpdate::AssignUuid { uuid: built.metadata.uuid() },
+        TableUpdate::UpgradeFormatVersion { format_version: create.format_version },
+    ];
+    updates.extend(built.changes);
+    Ok(StagedTable { table: Table::staged(create.name, built.metadata), replaces: None, updates })
+}
+
+fn stage_replace(existing: Table, create: CreateTable) -> Result<StagedTable> {
+    let built = replace(
+        existing.metadata(),
+        Replacement {
+            schema: create.schema,
+            partition_spec: create.partition_spec,
+            sort_order: create.sort_order,
+            location: create.location,
+            properties: create.properties,
+            format_version: create.format_version,
+        },
+    )
+    .map_err(|e| e.with_context("table", existing.name().to_string()))?;
+    Ok(StagedTable {
+        table: Table::staged(existing.name().clone(), built.metadata),
+        replaces: Some(existing),
+        updates: built.changes,
+    })
+}
+
+fn with_defaults(mut properties: HashMap<String, String>) -> HashMap<String, String> {
+    properties
+        .entry("write.parquet.compression-codec".to_owned())
+        .or_insert_with(|| "zstd".to_owned());
+    properties
+}
+
+/// `<warehouse>/<schema>/<table>-<8 hex>`, in characters that every reader takes for themselves:
+/// some decode `%20` in a path and some do not.
+fn new_location(warehouse: &str, name: &TableName) -> String {
+    let schema = plain(&name.namespace.to_string());
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    format!(
+        "{}/{schema}/{}-{:08x}",
+        warehouse.trim_end_matches('/'),
+        plain(&name.name),
+        random >> 32
+    )
+}
+
+fn plain(name: &str) -> String {
+    let replaced = name
+        .chars()
+        .take(DIRECTORY_NAME_BYTES_MAX)
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' });
+    replaced.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Namespace;
+
+    #[test]
+    fn odd_names_make_plain_directories() {
+        let name = TableName::new(Namespace::new(["my schema"]).unwrap(), "año 100% #1?").unwrap();
+        let location = new_location("file:///w/", &name);
+        let (directory, hex) = location.rsplit_once('-').unwrap();
+        assert_eq!(directory, "file:///w/my_schema/a_o_100___1_");
+        assert_eq!(hex.len(), 8);
+        assert_ne!(location, new_location("file:///w/", &name), "a name never shares its past");
+    }
+}
