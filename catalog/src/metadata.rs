@@ -336,3 +336,195 @@ fn unsupported_type(value: &Value) -> Option<(String, String)> {
 fn corrupt(location: &str, problem: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("table metadata {location:?} {problem}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use iceberg::spec::TableMetadataBuilder;
+    use serde_json::json;
+
+    use super::*;
+    use crate::spec::{
+        FormatVersion, NestedField, PrimitiveType, Schema, SortOrder, Type, UnboundPartitionSpec,
+    };
+
+    const BYTES_MAX: u64 = 16 << 20;
+    const AT: &str = "file:///w/t/metadata/00003-x.metadata.json";
+
+    fn metadata(version: FormatVersion) -> TableMetadata {
+        let fields = [
+            NestedField::required(1, "id", Type::Primitive(PrimitiveType::Long)).into(),
+            NestedField::optional(2, "name", Type::Primitive(PrimitiveType::String)).into(),
+        ];
+        let schema = Schema::builder().with_fields(fields).build().unwrap();
+        let spec = UnboundPartitionSpec::default();
+        let properties = HashMap::from([("a".to_owned(), "b".to_owned())]);
+        let order = SortOrder::unsorted_order();
+        TableMetadataBuilder::new(
+            schema,
+            spec,
+            order,
+            "file:///w/t".to_owned(),
+            version,
+            properties,
+        )
+        .unwrap()
+        .build()
+        .unwrap()
+        .metadata
+    }
+
+    fn value() -> Value {
+        serde_json::to_value(metadata(FormatVersion::V2)).unwrap()
+    }
+
+    fn refused(value: &Value, kind: ErrorKind, part: &str) {
+        let bytes = serde_json::to_vec(value).unwrap();
+        let error = parse_table_metadata(AT, &bytes, BYTES_MAX).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(text.contains(AT) && text.contains(part), "{text}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_plain_and_compressed() {
+        let metadata = metadata(FormatVersion::V3);
+        for at in [AT, "s3://b/00001-x.gz.metadata.json", "s3://b/00001-x.metadata.json.gz"] {
+            let (bytes, _) = encode_table_metadata(at, &metadata, BYTES_MAX).unwrap();
+            assert_eq!(is_gzip(&bytes), at != AT);
+            assert_eq!(parse_table_metadata(at, &bytes, BYTES_MAX).unwrap(), metadata);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_damage_is_named() {
+        let mut v = value();
+        v["format-version"] = json!(4);
+        refused(&v, ErrorKind::Unsupported, "format-version 4");
+        v["format-version"] = json!("two");
+        refused(&v, ErrorKind::Corrupt, "format-version \"two\"");
+        v.as_object_mut().unwrap().remove("format-version");
+        refused(&v, ErrorKind::Corrupt, "no format-version");
+        for key in ["table-uuid", "location", "schemas", "last-column-id", "partition-specs"] {
+            let mut v = value();
+            v.as_object_mut().unwrap().remove(key);
+            refused(&v, ErrorKind::Corrupt, &format!("no {key}"));
+        }
+        let mut v = value();
+        v["current-schema-id"] = json!(9);
+        refused(&v, ErrorKind::Corrupt, "no schema 9");
+        let mut v = value();
+        v["schemas"][0]["fields"][1]["id"] = json!(1);
+        refused(&v, ErrorKind::Corrupt, "");
+        let mut v = value();
+        v["schemas"][0]["fields"][1]["type"] = json!("variant");
+        refused(&v, ErrorKind::Unsupported, "column \"name\" has type variant");
+        let mut v = value();
+        v["last-sequence-number"] = json!(i64::MAX);
+        refused(&v, ErrorKind::Corrupt, "last-sequence-number");
+        refused(&json!([1, 2]), ErrorKind::Corrupt, "not a JSON object");
+    }
+
+    #[test]
+    fn truncated_empty_and_foreign_files_are_corrupt() {
+        let bytes = serde_json::to_vec(&value()).unwrap();
+        for cut in [0, 1, 10, bytes.len() / 2, bytes.len() - 1] {
+            let error = parse_table_metadata(AT, &bytes[..cut], BYTES_MAX).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains("cut short"), "{error}");
+        }
+        let error = parse_table_metadata(AT, b"PAR1....PAR1", BYTES_MAX).unwrap_err();
+        assert!(error.to_string().contains("is not JSON"), "{error}");
+        let (gzip, _) =
+            encode_table_metadata("a.gz.metadata.json", &metadata(FormatVersion::V2), BYTES_MAX)
+                .unwrap();
+        let error = parse_table_metadata(AT, &gzip[..gzip.len() - 9], BYTES_MAX).unwrap_err();
+        assert!(error.to_string().contains("damaged gzip"), "{error}");
+    }
+
+    #[test]
+    fn a_zip_bomb_is_refused_before_it_is_inflated() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&vec![b' '; 64 << 20]).unwrap();
+        let bomb = encoder.finish().unwrap();
+        assert!(bomb.len() < 100_000);
+        let error = parse_table_metadata(AT, &bomb, 1 << 20).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_what_is_allowed_fits_the_stack() {
+        let deep = format!("{}1{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let error = parse_table_metadata(AT, deep.as_bytes(), BYTES_MAX).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        // Structs as deep as the bound lets through, on a stack like a runtime thread's.
+        let mut ty = json!("long");
+        for id in 0..((DEPTH_MAX - 8) / 3) {
+            ty = json!({"type": "struct", "fields": [{"id": 100 + id, "name": "f", "required": false, "type": ty}]});
+        }
+        let mut v = value();
+        v["schemas"][0]["fields"][1]["type"] = ty;
+        v["last-column-id"] = json!(1000);
+        let bytes = serde_json::to_vec(&v).unwrap();
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let parsed = thread
+            .spawn(move || parse_table_metadata(AT, &bytes, BYTES_MAX))
+            .unwrap()
+            .join()
+            .unwrap();
+        parsed.unwrap();
+    }
+
+    #[test]
+    fn two_thousand_mutations_never_panic_and_always_name_the_file() {
+        let originals = [FormatVersion::V1, FormatVersion::V2, FormatVersion::V3]
+            .map(|v| serde_json::to_vec(&metadata(v)).unwrap());
+        for seed in 0..2_400_u64 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut bytes = originals[rng.usize(..3)].clone();
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.usize(..bytes.len());
+                match rng.u8(..5) {
+                    0 => bytes[at] = rng.u8(..),
+                    1 => bytes.truncate(at.max(1)),
+                    2 => bytes[at] = b"0123456789-{}[]\",:"[rng.usize(..18)],
+                    3 => drop(bytes.remove(at)),
+                    _ => {
+                        let end = (at + rng.usize(1..40)).min(bytes.len());
+                        let piece = bytes[at..end].to_vec();
+                        let to = rng.usize(..bytes.len());
+                        bytes.splice(to..to, piece);
+                    }
+                }
+                if bytes.is_empty() {
+                    bytes.push(b'{');
+                }
+            }
+            if let Err(e) = parse_table_metadata(AT, &bytes, BYTES_MAX) {
+                assert!(e.to_string().contains(AT), "seed {seed}: {e}");
+                assert_ne!(e.kind(), ErrorKind::Bug, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_location_counts_up_whoever_wrote_the_last_one() {
+        let metadata = metadata(FormatVersion::V2);
+        for (previous, version) in [
+            (None, "00000-"),
+            (
+                Some(
+                    "file:///w/t/metadata/00001-0d8b4b3e-0000-4000-8000-000000000000.metadata.json",
+                ),
+                "00002-",
+            ),
+            (Some("file:///w/t/metadata/v41.metadata.json"), "00042-"),
+            (Some("file:///w/t/metadata/strange.json"), "00001-"),
+        ] {
+            let next = next_metadata_location(&metadata, previous).unwrap();
+            assert!(next.starts_with(&format!("file:///w/t/metadata/{version}")), "{next}");
+            assert!(next.parse::<crate::spec::MetadataLocation>().is_ok(), "{next}");
+        }
+    }
+}

@@ -12,6 +12,8 @@ mod names;
 mod namespaces;
 mod tables;
 mod views;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

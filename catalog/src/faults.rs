@@ -1,1 +1,0 @@
-//! Metastore and store that fail on purpose, for tests of whatever must survive them.

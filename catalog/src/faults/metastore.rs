@@ -1,0 +1,223 @@
+//! A metastore that answers commits wrongly, late or not at all, as a script says.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::metastore::{Capabilities, Entry, EntryKind, Metastore, TableCommit, View};
+use crate::name::{Namespace, TableName};
+use crate::table::Table;
+
+/// What befalls one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// Nothing: it is passed on.
+    None,
+    /// It never arrives, and the caller is told so: `Unavailable`, not applied.
+    Refuse,
+    /// It never arrives, and the caller learns only that no answer came: `CommitUnknown`.
+    LoseRequest,
+    /// It is applied and the answer is lost: `CommitUnknown`.
+    LoseAnswer,
+    /// The caller gives up (`CommitUnknown`), and the commit is applied later: during that many
+    /// loads of a table, or at [`FaultMetastore::apply_late`].
+    ApplyDuringLoad(u64),
+    /// `Stale` although nothing was wrong; not applied.
+    SpuriousStale,
+    /// A proxy delivers it twice; the caller sees the first answer.
+    DeliverTwice,
+    /// A proxy delivers it twice; the caller sees the second answer, which may be `Stale` although
+    /// the commit was applied.
+    DeliverTwiceLoseFirst,
+}
+
+/// Wraps a metastore; commits meet the scripted faults in order, then none.
+#[derive(Debug)]
+pub struct FaultMetastore {
+    inner: Arc<dyn Metastore>,
+    script: Mutex<VecDeque<CommitFault>>,
+    late: Mutex<Vec<(u64, TableCommit)>>,
+    failing_loads: AtomicU64,
+    commits: AtomicU64,
+    loads: AtomicU64,
+}
+
+impl FaultMetastore {
+    /// No faults yet.
+    pub fn new(inner: Arc<dyn Metastore>) -> Self {
+        Self {
+            inner,
+            script: Mutex::default(),
+            late: Mutex::default(),
+            failing_loads: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            loads: AtomicU64::new(0),
+        }
+    }
+
+    /// Appends faults for the commits to come, one each.
+    pub fn script(&self, faults: impl IntoIterator<Item = CommitFault>) {
+        locked(&self.script).extend(faults);
+    }
+
+    /// Makes the next `count` loads of a table fail with `Unavailable`.
+    pub fn fail_loads(&self, count: u64) {
+        self.failing_loads.store(count, Ordering::SeqCst);
+    }
+
+    /// Commits that were asked for.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Loads of a table that were asked for.
+    pub fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    /// Applies every commit that is still under way, and tells how each ended.
+    pub async fn apply_late(&self) -> Vec<Result<Table>> {
+        let pending: Vec<_> = locked(&self.late).drain(..).collect();
+        let mut outcomes = Vec::with_capacity(pending.len());
+        for (_, commit) in pending {
+            outcomes.push(self.inner.commit(commit).await);
+        }
+        outcomes
+    }
+
+    async fn apply_due(&self) {
+        let due: Vec<TableCommit> = {
+            let mut late = locked(&self.late);
+            late.iter_mut().for_each(|(loads, _)| *loads = loads.saturating_sub(1));
+            late.extract_if(.., |(loads, _)| *loads == 0).map(|(_, commit)| commit).collect()
+        };
+        for commit in due {
+            if let Err(error) = self.inner.commit(commit).await {
+                tracing::debug!(%error, "a late commit came too late");
+            }
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unknown(name: &TableName) -> Error {
+    Error::new(
+        ErrorKind::CommitUnknown,
+        format!("table {:?}: injected: no answer", name.to_string()),
+    )
+}
+
+#[async_trait]
+impl Metastore for FaultMetastore {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn commit(&self, commit: TableCommit) -> Result<Table> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        let fault = locked(&self.script).pop_front().unwrap_or(CommitFault::None);
+        let name = commit.name.clone();
+        let injected = |kind, what: &str| {
+            Error::new(kind, format!("table {:?}: injected: {what}", name.to_string()))
+        };
+        match fault {
+            CommitFault::None => self.inner.commit(commit).await,
+            CommitFault::Refuse => Err(injected(ErrorKind::Unavailable, "refused")),
+            CommitFault::LoseRequest => Err(unknown(&name)),
+            CommitFault::SpuriousStale => Err(injected(ErrorKind::Stale, "stale")),
+            CommitFault::LoseAnswer => match self.inner.commit(commit).await {
+                Ok(_) => Err(unknown(&name)),
+                Err(e) => Err(e),
+            },
+            CommitFault::ApplyDuringLoad(loads) => {
+                locked(&self.late).push((loads, commit));
+                Err(unknown(&name))
+            }
+            CommitFault::DeliverTwice => {
+                let first = self.inner.commit(commit.clone()).await;
+                let _second = self.inner.commit(commit).await;
+                first
+            }
+            CommitFault::DeliverTwiceLoseFirst => {
+                let _first = self.inner.commit(commit.clone()).await;
+                self.inner.commit(commit).await
+            }
+        }
+    }
+
+    async fn load_table(&self, name: &TableName) -> Result<Table> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.apply_due().await;
+        let failing = self
+            .failing_loads
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if failing.is_ok() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("table {:?}: injected: catalog unreachable", name.to_string()),
+            ));
+        }
+        self.inner.load_table(name).await
+    }
+
+    async fn list_namespaces(&self) -> Result<Vec<Namespace>> {
+        self.inner.list_namespaces().await
+    }
+
+    async fn create_namespace(
+        &self,
+        namespace: &Namespace,
+        properties: BTreeMap<String, String>,
+    ) -> Result<()> {
+        self.inner.create_namespace(namespace, properties).await
+    }
+
+    async fn load_namespace(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<(Namespace, BTreeMap<String, String>)> {
+        self.inner.load_namespace(namespace).await
+    }
+
+    async fn update_namespace(
+        &self,
+        namespace: &Namespace,
+        changes: BTreeMap<String, Option<String>>,
+    ) -> Result<()> {
+        self.inner.update_namespace(namespace, changes).await
+    }
+
+    async fn drop_namespace(&self, namespace: &Namespace) -> Result<()> {
+        self.inner.drop_namespace(namespace).await
+    }
+
+    async fn list(&self, namespace: &Namespace) -> Result<Vec<Entry>> {
+        self.inner.list(namespace).await
+    }
+
+    async fn drop_table(&self, name: &TableName) -> Result<Table> {
+        self.inner.drop_table(name).await
+    }
+
+    async fn rename(&self, kind: EntryKind, from: &TableName, to: &TableName) -> Result<()> {
+        self.inner.rename(kind, from, to).await
+    }
+
+    async fn load_view(&self, name: &TableName) -> Result<View> {
+        self.inner.load_view(name).await
+    }
+
+    async fn put_view(&self, view: View, replace: bool) -> Result<()> {
+        self.inner.put_view(view, replace).await
+    }
+
+    async fn drop_view(&self, name: &TableName) -> Result<()> {
+        self.inner.drop_view(name).await
+    }
+}
