@@ -3,6 +3,10 @@
 pub mod types;
 mod transform;
 mod metrics;
+pub mod adapter;
+pub mod footer;
+mod statistics;
+pub mod source;
 pub mod table;
 pub mod metadata;
 pub mod write;

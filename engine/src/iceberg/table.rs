@@ -1,18 +1,42 @@
 //! An Iceberg table at one pinned snapshot, as a DataFusion table provider.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Statistics;
+use datafusion::common::config::TableParquetOptions;
 use datafusion::datasource::TableType;
-use datafusion::logical_expr::Expr;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, lit};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use fjord_catalog::catalog::Catalog;
-use fjord_catalog::spec::SnapshotRef;
+use fjord_catalog::plan_files::{FilePlan, PlannedFile};
+use fjord_catalog::predicate::Predicate;
+use fjord_catalog::spec::{
+    DataFileFormat, Schema as IcebergSchema, SchemaRef as IcebergSchemaRef, SnapshotRef,
+};
+use fjord_catalog::storage::Resolved;
 use fjord_catalog::table::Table;
+use object_store::ObjectMeta;
+use url::Url;
 
-use crate::error::{Error, ErrorKind, Result};
+use super::adapter::FieldIdAdapterFactory;
+use super::footer::{FooterCache, FooterReaderFactory};
+use super::source::IcebergSource;
+use super::statistics::FileStatistics;
+use super::types::{literal_to_scalar, to_arrow_schema};
+use crate::error::{Error, Result};
+
+/// Spark and Hive wrote INT96 timestamps; Iceberg's have microseconds.
+const INT96_UNIT: &str = "us";
 
 /// A table at one snapshot.
 #[derive(Debug)]
@@ -20,24 +44,45 @@ pub struct IcebergTable {
     catalog: Catalog,
     table: Table,
     snapshot: Option<SnapshotRef>,
+    iceberg_schema: IcebergSchemaRef,
     schema: SchemaRef,
+    write_defaults: HashMap<String, Expr>,
 }
 
 impl IcebergTable {
     /// The table as it is now: its current snapshot and schema.
+    ///
+    /// # Errors
+    /// `Unsupported` for a column type beyond Arrow's limits.
     pub fn try_new(catalog: Catalog, table: Table) -> Result<Self> {
-        let schema = super::types::to_arrow_schema(table.metadata().current_schema())?;
+        let schema = Arc::clone(table.metadata().current_schema());
         let snapshot = table.current_snapshot().cloned();
-        Ok(Self { catalog, table, snapshot, schema })
+        Self::build(catalog, table, snapshot, schema)
     }
 
     /// The table at `snapshot`, with the schema of that snapshot (time travel).
+    ///
+    /// # Errors
+    /// As [`IcebergTable::try_new`].
     pub fn try_new_at(catalog: Catalog, table: Table, snapshot: SnapshotRef) -> Result<Self> {
-        let schema = match snapshot.schema_id().and_then(|id| table.metadata().schema_by_id(id)) {
-            Some(schema) => super::types::to_arrow_schema(schema)?,
-            None => super::types::to_arrow_schema(table.metadata().current_schema())?,
-        };
-        Ok(Self { catalog, table, snapshot: Some(snapshot), schema })
+        let metadata = table.metadata();
+        let schema = snapshot
+            .schema_id()
+            .and_then(|id| metadata.schema_by_id(id))
+            .unwrap_or_else(|| metadata.current_schema());
+        let schema = Arc::clone(schema);
+        Self::build(catalog, table, Some(snapshot), schema)
+    }
+
+    fn build(
+        catalog: Catalog,
+        table: Table,
+        snapshot: Option<SnapshotRef>,
+        iceberg_schema: IcebergSchemaRef,
+    ) -> Result<Self> {
+        let schema = to_arrow_schema(&iceberg_schema)?;
+        let write_defaults = write_defaults(&iceberg_schema)?;
+        Ok(Self { catalog, table, snapshot, iceberg_schema, schema, write_defaults })
     }
 
     /// The catalog it came from.
@@ -54,6 +99,123 @@ impl IcebergTable {
     pub fn snapshot(&self) -> Option<&SnapshotRef> {
         self.snapshot.as_ref()
     }
+
+    /// The schema of its rows, as Iceberg has it.
+    pub fn iceberg_schema(&self) -> &IcebergSchemaRef {
+        &self.iceberg_schema
+    }
+
+    fn refuse_deletes(&self, plan: &FilePlan) -> Result<()> {
+        if plan.delete_files == 0 {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!(
+            "table \"{}.{}\": its snapshot has {} delete files, which cannot be applied yet; compact the table with the engine that wrote them",
+            self.catalog.name(),
+            self.table.name(),
+            plan.delete_files
+        )))
+    }
+
+    /// Files by store, with their statistics; a table may span several buckets.
+    fn by_store(
+        &self,
+        files: &[PlannedFile],
+        statistics: &FileStatistics,
+    ) -> Result<Vec<StoreFiles>> {
+        let mut stores: BTreeMap<Url, StoreFiles> = BTreeMap::new();
+        for planned in files {
+            let file = &planned.file;
+            if file.file_format() != DataFileFormat::Parquet {
+                return Err(Error::unsupported(format!(
+                    "data file {:?}: {} files cannot be read, only parquet ones",
+                    file.file_path(),
+                    file.file_format()
+                )));
+            }
+            let at = self.catalog.storage().resolve(file.file_path())?;
+            let mut partitioned = PartitionedFile::new_from_meta(ObjectMeta {
+                location: at.path.clone(),
+                last_modified: chrono::DateTime::UNIX_EPOCH,
+                size: file.file_size_in_bytes(),
+                e_tag: None,
+                version: None,
+            });
+            // Not `with_statistics`: that claims partition values are never NULL.
+            partitioned.statistics = Some(Arc::new(statistics.of_file(file, planned.spec_id)?));
+            stores
+                .entry(at.store_url.clone())
+                .or_insert_with(|| StoreFiles { at, files: Vec::new() })
+                .files
+                .push(partitioned);
+        }
+        Ok(stores.into_values().collect())
+    }
+
+    fn scan_store(
+        &self,
+        state: &dyn Session,
+        store: StoreFiles,
+        statistics: &FileStatistics,
+        request: &Request<'_>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let url = ObjectStoreUrl::parse(store.at.store_url.as_str())?;
+        let runtime = state.runtime_env();
+        if runtime.object_store(&url).is_err() {
+            runtime.register_object_store(&store.at.store_url, Arc::clone(&store.at.store));
+        }
+        let total = statistics.of_files(store.statistics())?;
+        let footers = state
+            .config()
+            .get_extension::<FooterCache>()
+            .map_or_else(FooterCache::of_process, |cache| cache.as_ref().clone());
+        let readers =
+            FooterReaderFactory::new(Arc::clone(&store.at.store), &store.at.store_url, footers);
+        let options = parquet_options(state);
+        let size_hint = options.global.metadata_size_hint;
+        let mut parquet = ParquetSource::new(Arc::clone(&self.schema))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        if let Some(bytes) = size_hint {
+            parquet = parquet.with_metadata_size_hint(bytes);
+        }
+        let adapter = FieldIdAdapterFactory::try_new(
+            &self.iceberg_schema,
+            self.table.metadata().properties(),
+        )?;
+        let partitions = state.config().target_partitions();
+        let config = FileScanConfigBuilder::new(url, Arc::new(IcebergSource::new(parquet)))
+            .with_file_groups(balance(store.files, partitions))
+            .with_expr_adapter(Some(Arc::new(adapter)))
+            .with_statistics(total)
+            .with_projection_indices(request.projection.cloned())?
+            .with_limit(request.limit)
+            .build();
+        let exec = DataSourceExec::from_data_source(config);
+        // Few large files: split them by byte ranges, as the optimizer would not always do.
+        Ok(match exec.repartitioned(partitions, state.config_options())? {
+            Some(split) => split,
+            None => exec,
+        })
+    }
+}
+
+/// What a scan was asked for.
+struct Request<'a> {
+    projection: Option<&'a Vec<usize>>,
+    limit: Option<usize>,
+}
+
+/// The files of a scan that live in one store.
+struct StoreFiles {
+    at: Resolved,
+    files: Vec<PartitionedFile>,
+}
+
+impl StoreFiles {
+    fn statistics(&self) -> impl Iterator<Item = &Statistics> {
+        self.files.iter().filter_map(|file| file.statistics.as_deref())
+    }
 }
 
 #[async_trait]
@@ -66,13 +228,126 @@ impl TableProvider for IcebergTable {
         TableType::Base
     }
 
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.write_defaults.get(column)
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        // Files are chosen by metrics that say "may match"; the filter itself stays in the plan
+        // and the optimizer offers it to the source as a row filter.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
     async fn scan(
         &self,
-        _state: &dyn Session,
-        _projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        Err(Error::new(ErrorKind::Bug, "not built yet").into())
+        let mut plan = match &self.snapshot {
+            None => FilePlan::default(),
+            Some(snapshot) => {
+                let predicate = file_predicate(filters, &self.iceberg_schema);
+                self.catalog
+                    .plan_files(&self.table, snapshot, &predicate)
+                    .await
+                    .map_err(Error::from)?
+            }
+        };
+        self.refuse_deletes(&plan)?;
+        if let (Some(limit), true) = (limit, filters.is_empty()) {
+            keep_enough(&mut plan.files, limit);
+        }
+        let statistics = FileStatistics::new(
+            self.table.metadata(),
+            &self.iceberg_schema,
+            Arc::clone(&self.schema),
+        );
+        let request = Request { projection, limit };
+        let mut scans = self
+            .by_store(&plan.files, &statistics)?
+            .into_iter()
+            .map(|store| self.scan_store(state, store, &statistics, &request))
+            .collect::<Result<Vec<_>>>()?;
+        match (scans.pop(), scans.is_empty()) {
+            (None, _) => Ok(Arc::new(EmptyExec::new(projected(&self.schema, projection)?))),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                scans.push(last);
+                UnionExec::try_new(scans)
+            }
+        }
     }
+}
+
+/// What of the filters can choose files.
+fn file_predicate(filters: &[Expr], _schema: &IcebergSchema) -> Predicate {
+    if filters.is_empty() { Predicate::True } else { Predicate::Unknown }
+}
+
+/// The first files that together hold `limit` rows.
+fn keep_enough(files: &mut Vec<PlannedFile>, limit: usize) {
+    let mut missing = u64::try_from(limit).unwrap_or(u64::MAX);
+    let needed = files
+        .iter()
+        .take_while(|planned| {
+            let wanted = missing > 0;
+            missing = missing.saturating_sub(planned.file.record_count());
+            wanted
+        })
+        .count();
+    files.truncate(needed);
+}
+
+/// Deals files to at most `partitions` groups so that each has about the same bytes.
+fn balance(mut files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let groups = partitions.clamp(1, files.len().max(1));
+    if groups == 1 {
+        return vec![FileGroup::new(files)];
+    }
+    files.sort_by_key(|file| std::cmp::Reverse(file.object_meta.size));
+    let mut dealt: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); groups];
+    for file in files {
+        if let Some((bytes, group)) =
+            dealt.iter_mut().min_by_key(|(bytes, group)| (*bytes, group.len()))
+        {
+            *bytes = bytes.saturating_add(file.object_meta.size);
+            group.push(file);
+        }
+    }
+    dealt.into_iter().map(|(_, group)| FileGroup::new(group)).collect()
+}
+
+fn parquet_options(state: &dyn Session) -> TableParquetOptions {
+    let mut global = state.config_options().execution.parquet.clone();
+    global.coerce_int96.get_or_insert_with(|| INT96_UNIT.to_owned());
+    TableParquetOptions { global, ..TableParquetOptions::default() }
+}
+
+fn projected(schema: &SchemaRef, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
+    match projection {
+        None => Ok(Arc::clone(schema)),
+        Some(columns) => {
+            let projected: ArrowSchema =
+                schema.project(columns).map_err(datafusion::error::DataFusionError::from)?;
+            Ok(Arc::new(projected))
+        }
+    }
+}
+
+fn write_defaults(schema: &IcebergSchema) -> Result<HashMap<String, Expr>> {
+    schema
+        .as_struct()
+        .fields()
+        .iter()
+        .filter_map(|field| {
+            let default = field.write_default.as_ref()?;
+            let value = literal_to_scalar(&field.field_type, Some(default));
+            Some(value.map(|value| (field.name.clone(), lit(value))))
+        })
+        .collect()
 }

@@ -1,0 +1,196 @@
+//! Columns by field id: rewrites expressions over the table's columns to the columns of one file.
+
+mod mapping;
+mod nested;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column, lit};
+use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use fjord_catalog::spec::Schema;
+
+use self::mapping::NameMapping;
+use self::nested::{Nested, NestedExpr};
+use super::types::{field_id, literal_to_scalar};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where the format keeps names for files that were written without field ids.
+const NAME_MAPPING: &str = "schema.name-mapping.default";
+
+/// What a scan must know of the table to read any of its files.
+#[derive(Debug)]
+struct Columns {
+    /// Values of columns that a file lacks, where they are not NULL, by field id.
+    defaults: HashMap<i32, ScalarValue>,
+    /// For files without field ids; `None`: by the table's present names.
+    mapping: Option<NameMapping>,
+}
+
+/// Makes adapters that find columns by field id.
+///
+/// A file's field ids decide. In a file that has none at all, names decide: by the table's name
+/// mapping if it has one, else by the columns' present names, exactly as spelt.
+#[derive(Debug, Clone)]
+pub struct FieldIdAdapterFactory {
+    columns: Arc<Columns>,
+}
+
+impl FieldIdAdapterFactory {
+    /// For files of a table with `schema` and `properties`.
+    ///
+    /// # Errors
+    /// `Corrupt` if the name mapping or a default value cannot be read.
+    pub fn try_new(schema: &Schema, properties: &HashMap<String, String>) -> Result<Self> {
+        let mapping =
+            properties.get(NAME_MAPPING).map(|json| NameMapping::parse(json)).transpose()?;
+        let defaults = schema
+            .field_id_to_fields()
+            .iter()
+            .filter_map(|(id, field)| {
+                let default = field.initial_default.as_ref()?;
+                Some(literal_to_scalar(&field.field_type, Some(default)).map(|value| (*id, value)))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { columns: Arc::new(Columns { defaults, mapping }) })
+    }
+}
+
+impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
+    fn create(
+        &self,
+        logical_file_schema: SchemaRef,
+        physical_file_schema: SchemaRef,
+    ) -> datafusion::error::Result<Arc<dyn PhysicalExprAdapter>> {
+        let identified = if mapping::has_ids(physical_file_schema.fields()) {
+            physical_file_schema.fields().clone()
+        } else if let Some(mapping) = &self.columns.mapping {
+            mapping.apply(physical_file_schema.fields())
+        } else {
+            NameMapping::of_fields(logical_file_schema.fields())
+                .apply(physical_file_schema.fields())
+        };
+        Ok(Arc::new(FieldIdAdapter {
+            columns: Arc::clone(&self.columns),
+            logical: logical_file_schema,
+            physical: identified,
+        }))
+    }
+}
+
+/// The adapter of one file.
+#[derive(Debug)]
+struct FieldIdAdapter {
+    columns: Arc<Columns>,
+    logical: SchemaRef,
+    /// The file's fields, with ids even if the file has none.
+    physical: Fields,
+}
+
+impl PhysicalExprAdapter for FieldIdAdapter {
+    fn rewrite(
+        &self,
+        expr: Arc<dyn PhysicalExpr>,
+    ) -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
+        expr.transform(|node| match node.downcast_ref::<Column>() {
+            Some(column) => Ok(Transformed::yes(self.column(column)?)),
+            None => Ok(Transformed::no(node)),
+        })
+        .data()
+    }
+}
+
+impl FieldIdAdapter {
+    fn column(&self, column: &Column) -> Result<Arc<dyn PhysicalExpr>> {
+        let name = column.name();
+        let Some((_, logical)) = self.logical.fields().find(name) else {
+            return Err(Error::new(ErrorKind::Bug, format!("column {name:?} is not in the scan")));
+        };
+        let found = match field_id(logical) {
+            Some(id) => self.physical.iter().position(|field| field_id(field) == Some(id)),
+            // Virtual columns have no id and are found by name in both schemas.
+            None => self
+                .physical
+                .iter()
+                .position(|field| field.extension_type_name().is_some() && field.name() == name),
+        };
+        let Some(index) = found else {
+            return Ok(lit(absent(&self.columns, logical, name)?));
+        };
+        let physical = &self.physical[index];
+        let source: Arc<dyn PhysicalExpr> = Arc::new(Column::new(physical.name(), index));
+        if physical.data_type() == logical.data_type() {
+            return Ok(source);
+        }
+        if !logical.data_type().is_nested() {
+            check_promotion(physical.data_type(), logical.data_type(), name)?;
+            return Ok(Arc::new(CastExpr::new_with_target_field(
+                source,
+                Arc::clone(logical),
+                None,
+            )));
+        }
+        let plan = Nested::plan(&self.columns, logical, physical, name)?;
+        Ok(Arc::new(NestedExpr::new(source, Arc::clone(logical), plan)))
+    }
+}
+
+/// What a column is in a file that does not have it.
+fn absent(columns: &Columns, logical: &FieldRef, path: &str) -> Result<ScalarValue> {
+    let default = field_id(logical).and_then(|id| columns.defaults.get(&id));
+    match default {
+        Some(value) if value.data_type() == *logical.data_type() => Ok(value.clone()),
+        Some(value) => Ok(value.cast_to(logical.data_type())?),
+        None if logical.is_nullable() => Ok(ScalarValue::try_from(logical.data_type())?),
+        None => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("column {path:?} is required and has no default, but a data file lacks it"),
+        )),
+    }
+}
+
+/// Refuses what the format does not call a promotion, or another spelling of the same type.
+fn check_promotion(from: &DataType, to: &DataType, path: &str) -> Result<()> {
+    use DataType as T;
+    let fits = match (from, to) {
+        (from, to) if from == to => true,
+        (T::Dictionary(_, value), to) => return check_promotion(value, to, path),
+        (T::Int8 | T::Int16 | T::UInt8 | T::UInt16, T::Int32 | T::Int64) => true,
+        (T::Int32 | T::UInt32, T::Int64) => true,
+        (T::Float16, T::Float32 | T::Float64) | (T::Float32, T::Float64) => true,
+        (
+            T::Decimal32(p, s) | T::Decimal64(p, s) | T::Decimal128(p, s) | T::Decimal256(p, s),
+            T::Decimal128(wide, scale),
+        ) => p <= wide && s == scale,
+        (T::Date32, T::Timestamp(_, _)) => true,
+        (T::Date64, T::Date32) => true,
+        (T::Time32(_) | T::Time64(_), T::Time64(_)) => true,
+        // The zone is a matter of the table: both are stored as instants or wall times in UTC.
+        (T::Timestamp(unit, _), T::Timestamp(target, _)) => {
+            *target == TimeUnit::Nanosecond
+                || *unit != TimeUnit::Nanosecond
+                || *target != TimeUnit::Second
+        }
+        (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8View | T::BinaryView) => true,
+        (T::Binary | T::LargeBinary | T::BinaryView, T::Utf8View | T::BinaryView) => true,
+        (T::FixedSizeBinary(_), T::BinaryView) => true,
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Corrupt,
+        format!("column {path:?}: a data file stores {from}, which cannot be read as {to}"),
+    ))
+}
+
+/// The field of `fields` with the id of `logical`.
+fn position_of(fields: &Fields, logical: &Field) -> Option<usize> {
+    let id = field_id(logical)?;
+    fields.iter().position(|field| field_id(field) == Some(id))
+}

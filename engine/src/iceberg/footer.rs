@@ -1,0 +1,236 @@
+//! Parquet footers, kept by full URI, and the reader that uses them.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use moka::future::Cache;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::{AsyncFileReader, MetadataFetch};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use url::Url;
+
+/// Bytes of footers and page indexes kept unless the engine says otherwise.
+const FOOTER_CACHE_BYTES_MAX: u64 = 128 << 20;
+
+static PROCESS_FOOTERS: LazyLock<FooterCache> =
+    LazyLock::new(|| FooterCache::new(FOOTER_CACHE_BYTES_MAX));
+
+/// A bounded cache of footers. Cheap to clone.
+///
+/// The key is the store's URL, the path in it and the size: paths alone collide between buckets
+/// (stack §3). Iceberg's files never change, so nothing is ever revalidated.
+#[derive(Clone)]
+pub struct FooterCache {
+    footers: Cache<FooterKey, Footer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct FooterKey {
+    store_url: Arc<str>,
+    path: Path,
+    size_bytes: u64,
+}
+
+#[derive(Clone)]
+struct Footer {
+    metadata: Arc<ParquetMetaData>,
+    /// The page index was asked for; the file may still have none.
+    page_index_read: bool,
+}
+
+impl FooterCache {
+    /// A cache that holds at most `bytes_max` of parsed footers.
+    pub fn new(bytes_max: u64) -> Self {
+        let footers = Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(|key: &FooterKey, footer: &Footer| {
+                let bytes = footer.metadata.memory_size() + key.path.as_ref().len();
+                u32::try_from(bytes).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { footers }
+    }
+
+    /// The cache that scans share when the session brings none of its own.
+    pub fn of_process() -> Self {
+        PROCESS_FOOTERS.clone()
+    }
+}
+
+impl fmt::Debug for FooterCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FooterCache")
+            .field("footers", &self.footers.entry_count())
+            .field("bytes", &self.footers.weighted_size())
+            .finish()
+    }
+}
+
+/// Opens data files of one store, with their footers from the cache.
+#[derive(Debug)]
+pub struct FooterReaderFactory {
+    store: Arc<dyn ObjectStore>,
+    store_url: Arc<str>,
+    cache: FooterCache,
+}
+
+impl FooterReaderFactory {
+    /// A factory for files of `store`, which is known as `store_url`.
+    pub fn new(store: Arc<dyn ObjectStore>, store_url: &Url, cache: FooterCache) -> Self {
+        Self { store, store_url: Arc::from(store_url.as_str()), cache }
+    }
+}
+
+impl ParquetFileReaderFactory for FooterReaderFactory {
+    fn create_reader(
+        &self,
+        partition_index: usize,
+        partitioned_file: PartitionedFile,
+        metadata_size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> datafusion::error::Result<Box<dyn AsyncFileReader + Send>> {
+        let path = partitioned_file.object_meta.location;
+        let metrics = ParquetFileMetrics::new(partition_index, path.as_ref(), metrics);
+        let key = FooterKey {
+            store_url: Arc::clone(&self.store_url),
+            path,
+            size_bytes: partitioned_file.object_meta.size,
+        };
+        Ok(Box::new(FooterReader {
+            store: Arc::clone(&self.store),
+            key,
+            cache: self.cache.clone(),
+            metadata_size_hint,
+            metrics,
+        }))
+    }
+}
+
+/// Reads one data file. Its size is known from the manifest, so no request asks for it.
+struct FooterReader {
+    store: Arc<dyn ObjectStore>,
+    key: FooterKey,
+    cache: FooterCache,
+    metadata_size_hint: Option<usize>,
+    metrics: ParquetFileMetrics,
+}
+
+impl FooterReader {
+    fn fetch(&self) -> Fetch<'_> {
+        Fetch { store: self.store.as_ref(), path: &self.key.path }
+    }
+
+    async fn footer(&self, wants_page_index: bool) -> Result<Footer, ParquetError> {
+        let policy =
+            if wants_page_index { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+        let load = async {
+            let metadata = ParquetMetaDataReader::new()
+                .with_prefetch_hint(self.metadata_size_hint)
+                .with_page_index_policy(policy)
+                .load_and_finish(self.fetch(), self.key.size_bytes)
+                .await?;
+            Ok(Footer { metadata: Arc::new(metadata), page_index_read: wants_page_index })
+        };
+        // Ranges of one file are opened together by several partitions: one of them reads.
+        let footer = self
+            .cache
+            .footers
+            .try_get_with_by_ref(&self.key, load)
+            .await
+            .map_err(|e: Arc<ParquetError>| self.unreadable(e))?;
+        if footer.page_index_read || !wants_page_index {
+            return Ok(footer);
+        }
+        let with_index = self.add_page_index(&footer).await.map_err(|e| self.unreadable(e))?;
+        self.cache.footers.insert(self.key.clone(), with_index.clone()).await;
+        Ok(with_index)
+    }
+
+    async fn add_page_index(&self, footer: &Footer) -> Result<Footer, ParquetError> {
+        let mut reader = ParquetMetaDataReader::new_with_metadata(footer.metadata.as_ref().clone())
+            .with_page_index_policy(PageIndexPolicy::Optional);
+        reader.load_page_index(self.fetch()).await?;
+        Ok(Footer { metadata: Arc::new(reader.finish()?), page_index_read: true })
+    }
+
+    fn unreadable(
+        &self,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    ) -> ParquetError {
+        ParquetError::External(Box::new(UnreadableFooter {
+            file: format!("{}{}", self.key.store_url, self.key.path),
+            cause: cause.into(),
+        }))
+    }
+}
+
+/// A data file whose footer could not be read; names the file.
+#[derive(Debug, thiserror::Error)]
+#[error("data file {file:?}: its footer cannot be read: {cause}")]
+struct UnreadableFooter {
+    file: String,
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync + 'static>,
+}
+
+impl AsyncFileReader for FooterReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        self.metrics.bytes_scanned.add(length(&range));
+        self.store.get_range(&self.key.path, range).map(|bytes| bytes.map_err(external)).boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        self.metrics.bytes_scanned.add(ranges.iter().map(length).sum());
+        async move { self.store.get_ranges(&self.key.path, &ranges).await.map_err(external) }
+            .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        let wants_page_index =
+            options.is_some_and(|o| o.column_index_policy() != PageIndexPolicy::Skip);
+        async move { Ok(self.footer(wants_page_index).await?.metadata) }.boxed()
+    }
+}
+
+impl Drop for FooterReader {
+    fn drop(&mut self) {
+        let ratio = &self.metrics.scan_efficiency_ratio;
+        ratio.add_part(self.metrics.bytes_scanned.value());
+        ratio.set_total(usize::try_from(self.key.size_bytes).unwrap_or(usize::MAX));
+    }
+}
+
+fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)
+}
+
+fn external(e: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(e))
+}
+
+struct Fetch<'a> {
+    store: &'a dyn ObjectStore,
+    path: &'a Path,
+}
+
+impl MetadataFetch for Fetch<'_> {
+    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        self.store.get_range(self.path, range).map(|bytes| bytes.map_err(external)).boxed()
+    }
+}

@@ -1,0 +1,204 @@
+//! The scan's file source: DataFusion's Parquet source, seen as Iceberg's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{
+    FileOpener, FileScanConfig, FileSource, ParquetSource,
+};
+use datafusion::error::Result;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr,
+};
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
+use datafusion_datasource::TableSchema;
+use datafusion_datasource::morsel::Morselizer;
+use object_store::ObjectStore;
+
+use crate::error::{Error, ErrorKind};
+
+/// Reads the data files of an Iceberg table.
+///
+/// ```text
+/// DataSourceExec ─ FileScanConfig ─ IcebergSource ─ ParquetSource
+///                        └ field-id adapter             └ footer cache
+/// ```
+///
+/// Everything about Parquet is delegated; every answer that is a source is wrapped again. Deletes
+/// will be applied here, in the morselizer: a table that has any is refused before it gets here.
+#[derive(Clone, Debug)]
+pub struct IcebergSource {
+    parquet: ParquetSource,
+    /// Applied when a partition is opened, as the inner source returns it type-erased.
+    batch_size: Option<usize>,
+}
+
+impl IcebergSource {
+    /// Wraps a Parquet source.
+    pub fn new(parquet: ParquetSource) -> Self {
+        Self { parquet, batch_size: None }
+    }
+
+    fn rewrap(&self, inner: &Arc<dyn FileSource>) -> Result<Arc<dyn FileSource>> {
+        match inner.downcast_ref::<ParquetSource>() {
+            Some(parquet) => {
+                Ok(Arc::new(Self { parquet: parquet.clone(), batch_size: self.batch_size }))
+            }
+            None => Err(Error::new(ErrorKind::Bug, "the Parquet source became another one").into()),
+        }
+    }
+
+    /// Whether a filter touches a nested column.
+    ///
+    /// The inner source decides by the table's schema whether it can evaluate a filter, but
+    /// silently drops one that the adapter turned into something it cannot (stack §3).
+    fn touches_nested(&self, filter: &Arc<dyn PhysicalExpr>) -> Result<bool> {
+        let schema = self.table_schema().table_schema();
+        let mut nested = false;
+        filter.apply(|node| {
+            if let Some(column) = node.downcast_ref::<Column>() {
+                nested |= schema
+                    .field_with_name(column.name())
+                    .is_ok_and(|field| field.data_type().is_nested());
+            }
+            Ok(if nested { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        Ok(nested)
+    }
+}
+
+impl FileSource for IcebergSource {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.parquet.create_file_opener(store, config, partition)
+    }
+
+    fn create_morselizer(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Box<dyn Morselizer>> {
+        match self.batch_size {
+            Some(rows) => {
+                self.parquet.with_batch_size(rows).create_morselizer(store, config, partition)
+            }
+            None => self.parquet.create_morselizer(store, config, partition),
+        }
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.parquet.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Arc::new(Self { parquet: self.parquet.clone(), batch_size: Some(batch_size) })
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.parquet.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.parquet.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.parquet.metrics()
+    }
+
+    fn file_type(&self) -> &'static str {
+        "iceberg"
+    }
+
+    fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parquet.fmt_extra(t, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.parquet.supports_repartitioning()
+    }
+
+    fn repartitioned(
+        &self,
+        target_partitions: usize,
+        repartition_file_min_size: usize,
+        output_ordering: Option<LexOrdering>,
+        config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        // The inner source only regroups files and keeps the configuration's source: this one.
+        self.parquet.repartitioned(
+            target_partitions,
+            repartition_file_min_size,
+            output_ordering,
+            config,
+        )
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let nested =
+            filters.iter().map(|f| self.touches_nested(f)).collect::<Result<Vec<bool>>>()?;
+        let offered = filters
+            .into_iter()
+            .zip(&nested)
+            .filter_map(|(filter, nested)| (!nested).then_some(filter))
+            .collect();
+        let inner = self.parquet.try_pushdown_filters(offered, config)?;
+        let mut answers = inner.filters.into_iter();
+        let filters = nested
+            .iter()
+            .map(|nested| if *nested { None } else { answers.next() }.unwrap_or(PushedDown::No))
+            .collect();
+        let updated_node = inner.updated_node.map(|node| self.rewrap(&node)).transpose()?;
+        Ok(FilterPushdownPropagation { filters, updated_node })
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        eq_properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        use SortOrderPushdownResult as R;
+        Ok(match self.parquet.try_pushdown_sort(order, eq_properties)? {
+            R::Exact { inner } => R::Exact { inner: self.rewrap(&inner)? },
+            R::Inexact { inner } => R::Inexact { inner: self.rewrap(&inner)? },
+            R::Unsupported => R::Unsupported,
+        })
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.parquet.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(
+        &self,
+        projection: &ProjectionExprs,
+    ) -> Result<Option<Arc<dyn FileSource>>> {
+        self.parquet
+            .try_pushdown_projection(projection)?
+            .map(|inner| self.rewrap(&inner))
+            .transpose()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.parquet.apply_expressions(f)
+    }
+}
