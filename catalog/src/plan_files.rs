@@ -79,13 +79,11 @@ pub async fn plan_files(
             plan.manifests_skipped += 1;
             continue;
         }
-        wanted.push((manifest, filter));
+        // Futures, not a closure that makes them: through an `async_trait` method the compiler
+        // cannot prove such a closure to hold for every lifetime.
+        wanted.push(load_entries(manifests, manifest, filter));
     }
-    let mut loaded = stream::iter(wanted)
-        .map(|(manifest, filter)| async move {
-            Ok::<_, Error>((manifest, filter, manifests.load(manifest).await?))
-        })
-        .buffered(MANIFEST_LOADS_MAX);
+    let mut loaded = stream::iter(wanted).buffered(MANIFEST_LOADS_MAX);
     while let Some((manifest, filter, entries)) = loaded.try_next().await? {
         for entry in entries.iter().filter(|entry| entry.is_alive()) {
             plan.add(manifest, filter, entry)?;
@@ -94,6 +92,14 @@ pub async fn plan_files(
         tokio::task::consume_budget().await;
     }
     Ok(plan)
+}
+
+async fn load_entries<'a>(
+    manifests: &Manifests,
+    manifest: &'a ManifestFile,
+    filter: &'a FileFilter,
+) -> Result<(&'a ManifestFile, &'a FileFilter, Arc<Vec<Entry>>)> {
+    Ok((manifest, filter, manifests.load(manifest).await?))
 }
 
 impl FilePlan {

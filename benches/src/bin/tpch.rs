@@ -186,8 +186,7 @@ fn print_row(row: &Row) {
 
 fn print_summary(rows: &[Row]) {
     let against: Vec<f64> = rows.iter().map(|r| ratio(r.fjord, r.datafusion)).collect();
-    let duck: Vec<f64> =
-        rows.iter().filter_map(|r| r.duckdb.map(|d| ratio(r.fjord, d))).collect();
+    let duck: Vec<f64> = rows.iter().filter_map(|r| r.duckdb.map(|d| ratio(r.fjord, d))).collect();
     let worst = against.iter().copied().fold(0.0, f64::max);
     let total = |f: fn(&Row) -> Duration| rows.iter().map(f).sum::<Duration>().as_secs_f64();
     lake::say(&format!(
