@@ -7,7 +7,9 @@ use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::FileRelation;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::runtime::{self, SpillDir};
+use crate::services::Services;
 use crate::session::{Session, SessionOptions};
 
 /// How to start an engine. Every limit has a finite default.
@@ -27,21 +29,38 @@ pub struct EngineOptions {
 
 /// A running engine. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Engine {}
+pub struct Engine {
+    services: Arc<Services>,
+}
 
 impl Engine {
     /// Starts an engine without catalogs.
-    pub fn try_new(_options: EngineOptions) -> Result<Self> {
-        Err(Error::new(ErrorKind::Bug, "not built yet"))
+    pub fn try_new(options: EngineOptions) -> Result<Self> {
+        let limit = options.memory_limit_bytes.unwrap_or_else(runtime::default_memory_limit_bytes);
+        let spill = SpillDir::create(&options.spill_dir)?;
+        let env = runtime::runtime_env(limit, &spill, options.storage.clone())?;
+        let services = Services::new(
+            options.storage,
+            options.file_relations,
+            env,
+            options.target_partitions,
+            spill,
+        );
+        Ok(Self { services: Arc::new(services) })
     }
 
     /// Mounts a catalog. The first one mounted is the default of new sessions.
-    pub fn mount(&self, _catalog: Catalog) -> Result<()> {
-        Err(Error::new(ErrorKind::Bug, "not built yet"))
+    pub fn mount(&self, catalog: Catalog) -> Result<()> {
+        self.services.mount(catalog)
+    }
+
+    /// The mounted catalogs, in the order of mounting.
+    pub fn catalogs(&self) -> Vec<Catalog> {
+        self.services.catalogs()
     }
 
     /// A new session.
-    pub fn session(&self, _options: SessionOptions) -> Session {
-        Session {}
+    pub fn session(&self, options: SessionOptions) -> Session {
+        Session::new(Arc::clone(&self.services), options)
     }
 }

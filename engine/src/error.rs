@@ -171,8 +171,22 @@ impl From<DataFusionError> for Error {
             DataFusionError::Internal(_) => ErrorKind::Bug,
             _ => ErrorKind::Execution,
         };
-        Self { kind, message: e.strip_backtrace(), source: Some(Box::new(e)), retryable: false }
+        let mut message = e.strip_backtrace();
+        if let DataFusionError::ResourcesExhausted(text) = e.find_root() {
+            message = exhausted(text);
+        }
+        Self { kind, message, source: Some(Box::new(e)), retryable: false }
     }
+}
+
+/// Which limit was met, and what to raise. The pool's text names the operators that hold most.
+fn exhausted(text: &str) -> String {
+    let advice = if text.contains("max_temp_directory_size") || text.contains("disk") {
+        "the spill directory is full: give it more room, or raise --memory-limit to spill less"
+    } else {
+        "out of memory: raise --memory-limit, or let fewer rows meet in one operator"
+    };
+    format!("{advice}; {text}")
 }
 
 fn find_ours(e: &DataFusionError) -> Option<Error> {

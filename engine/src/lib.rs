@@ -5,7 +5,10 @@
 
 pub mod error;
 pub mod query;
+pub(crate) mod runtime;
 pub mod iceberg;
+pub(crate) mod unplanned;
+pub(crate) mod services;
 pub mod sql;
 pub mod session;
 pub mod engine;

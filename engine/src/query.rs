@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream;
 
 /// What the rows of a result mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,17 @@ pub enum ResultKind {
     Done(String),
 }
 
+/// One relation as a statement saw it: what a receipt, lineage or a cache can be built on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedRelation {
+    /// The table's uuid, which survives renames.
+    pub table_uuid: uuid::Uuid,
+    /// `catalog.schema.table` in stored spelling.
+    pub name: String,
+    /// The snapshot read; `None` for a table never written.
+    pub snapshot_id: Option<i64>,
+}
+
 /// A statement under way. Dropping the stream stops its tasks.
 pub struct QueryResult {
     /// What the rows mean.
@@ -27,6 +41,29 @@ pub struct QueryResult {
     pub stream: SendableRecordBatchStream,
     /// The physical plan, whose metrics tell progress; `None` for DDL.
     pub plan: Option<Arc<dyn ExecutionPlan>>,
+    /// The tables read, each with the one snapshot that the whole statement saw.
+    pub relations: Vec<PinnedRelation>,
+}
+
+impl QueryResult {
+    /// DDL or SET that has run; `text` says what it did.
+    pub fn done(text: impl Into<String>) -> Self {
+        let mut result = Self::rows(Arc::new(Schema::empty()), Vec::new());
+        result.kind = ResultKind::Done(text.into());
+        result
+    }
+
+    /// Rows that are already there (SHOW, DESCRIBE).
+    pub fn rows(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        let rows = stream::iter(batches.into_iter().map(Ok));
+        Self {
+            kind: ResultKind::Rows,
+            schema: Arc::clone(&schema),
+            stream: Box::pin(RecordBatchStreamAdapter::new(schema, rows)),
+            plan: None,
+            relations: Vec::new(),
+        }
+    }
 }
 
 impl std::fmt::Debug for QueryResult {

@@ -1,0 +1,127 @@
+//! What an engine lends to every statement: mounted catalogs, file relations, the runtime, and the
+//! one place that builds a DataFusion session.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use datafusion::execution::context::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::prelude::SessionConfig;
+use fjord_catalog::catalog::Catalog;
+use fjord_catalog::storage::Storage;
+use fjord_connectors::relation::FileRelation;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::SpillDir;
+use crate::unplanned::RefuseUnplannedWrites;
+
+/// Catalogs that one engine mounts at most.
+const CATALOGS_MAX: usize = 1_000;
+
+/// Shared by all sessions of an engine.
+pub(crate) struct Services {
+    pub(crate) storage: Storage,
+    pub(crate) file_relations: Vec<Arc<dyn FileRelation>>,
+    pub(crate) base_config: SessionConfig,
+    catalogs: RwLock<Vec<Catalog>>,
+    template: SessionState,
+    _spill: SpillDir,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").field("catalogs", &self.catalogs).finish_non_exhaustive()
+    }
+}
+
+impl Services {
+    pub(crate) fn new(
+        storage: Storage,
+        file_relations: Vec<Arc<dyn FileRelation>>,
+        env: Arc<RuntimeEnv>,
+        target_partitions: Option<usize>,
+        spill: SpillDir,
+    ) -> Self {
+        let base_config = base_config(target_partitions);
+        let template = SessionStateBuilder::new()
+            .with_config(base_config.clone())
+            .with_runtime_env(env)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(RefuseUnplannedWrites))
+            .build();
+        let catalogs = RwLock::default();
+        Self { storage, file_relations, base_config, catalogs, template, _spill: spill }
+    }
+
+    /// The DataFusion session of one statement, started now.
+    pub(crate) fn session_state(&self, config: SessionConfig) -> Result<SessionState> {
+        let mut state = self.template.clone();
+        *state.config_mut() = config;
+        // Functions that read settings (`now()` and the time zone) hold a copy of them.
+        let updated: Vec<_> = state
+            .scalar_functions()
+            .values()
+            .filter_map(|udf| udf.inner().with_updated_config(state.config().options()))
+            .collect();
+        for udf in updated {
+            state.register_udf(Arc::new(udf))?;
+        }
+        state.mark_start_execution();
+        Ok(state)
+    }
+
+    pub(crate) fn mount(&self, catalog: Catalog) -> Result<()> {
+        let mut catalogs = self.catalogs.write().unwrap_or_else(PoisonError::into_inner);
+        if catalogs.iter().any(|c| c.name().eq_ignore_ascii_case(catalog.name())) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("catalog \"{}\" is already mounted", catalog.name()),
+            ));
+        }
+        if catalogs.len() >= CATALOGS_MAX {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!("catalog \"{}\": {CATALOGS_MAX} are mounted already", catalog.name()),
+            ));
+        }
+        catalogs.push(catalog);
+        Ok(())
+    }
+
+    /// Every mounted catalog, in the order of mounting.
+    pub(crate) fn catalogs(&self) -> Vec<Catalog> {
+        self.catalogs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A mounted catalog by name, regardless of case.
+    pub(crate) fn catalog(&self, name: &str) -> Result<Catalog> {
+        let catalogs = self.catalogs();
+        catalogs.iter().find(|c| c.name().eq_ignore_ascii_case(name)).cloned().ok_or_else(|| {
+            let known: Vec<&str> = catalogs.iter().map(Catalog::name).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                format!("catalog \"{name}\" not found; mounted: {}", known.join(", ")),
+            )
+        })
+    }
+}
+
+fn base_config(target_partitions: Option<usize>) -> SessionConfig {
+    let mut config = SessionConfig::new().with_information_schema(false);
+    if let Some(n) = target_partitions {
+        config = config.with_target_partitions(n.max(1));
+    }
+    let options = config.options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
+    // Names are spelt by `sql::spelling` before DataFusion sees them.
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.default_null_ordering = "nulls_last".to_owned();
+    options.sql_parser.map_string_types_to_utf8view = true;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.collect_statistics = true;
+    options.execution.time_zone = Some("+00:00".to_owned());
+    options.catalog.create_default_catalog_and_schema = false;
+    config
+}

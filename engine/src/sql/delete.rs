@@ -1,0 +1,20 @@
+//! Delete, being built.
+
+use sqlparser::ast;
+
+use super::context::StatementContext;
+use crate::error::{Error, Result};
+use crate::query::QueryResult;
+
+pub(crate) async fn run(_ctx: &StatementContext, statement: &ast::Delete) -> Result<QueryResult> {
+    std::future::ready(()).await;
+    Err(Error::unsupported(format!("not supported yet: {statement}")))
+}
+
+pub(crate) async fn truncate(
+    _ctx: &StatementContext,
+    statement: &ast::Truncate,
+) -> Result<QueryResult> {
+    std::future::ready(()).await;
+    Err(Error::unsupported(format!("not supported yet: {statement}")))
+}
