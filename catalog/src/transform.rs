@@ -1,13 +1,13 @@
 //! Partition transforms of single values: the library's, except where it departs from the spec.
 
-use iceberg::spec::{Datum, PrimitiveLiteral, PrimitiveType, Transform};
+use iceberg::spec::{Datum, PrimitiveLiteral, PrimitiveType, Transform, Type};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Applies `transform` to one value; `None` stands for NULL (the void transform).
 ///
 /// Writers and pruning must agree on every value, or pruning drops files that hold matching rows.
-/// The library (0.10.1) is wrong in three places, mended here: `day` of a timestamp before 1970
+/// The library (0.10.1) is wrong in some places, mended here: `day` of a timestamp before 1970
 /// that is not a whole second can come out a day late, `bucket` of a nanosecond timestamp before
 /// 1970 rounds towards zero where the spec's microseconds round down, and `truncate` refuses
 /// binary and forgets a decimal's scale.
@@ -18,6 +18,12 @@ pub fn transform_literal(transform: &Transform, value: &Datum) -> Result<Option<
     use PrimitiveLiteral as L;
     use PrimitiveType as P;
 
+    // The library computes a `truncate` of dates and times that the specification does not know.
+    transform.result_type(&Type::Primitive(value.data_type().clone())).map_err(|e| {
+        let ty = value.data_type();
+        Error::new(ErrorKind::Unsupported, format!("transform \"{transform}\" does not take {ty}"))
+            .with_source(e)
+    })?;
     let mended = match (transform, value.data_type(), value.literal()) {
         (Transform::Day, P::Timestamp | P::Timestamptz, L::Long(micros)) => {
             Some(Datum::date(day_of(*micros, 86_400_000_000)))

@@ -284,3 +284,170 @@ fn civil(days: i32) -> Result<chrono::NaiveDate> {
         .and_then(chrono::NaiveDate::from_num_days_from_ce_opt)
         .ok_or_else(out_of_range)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        Decimal128Array, FixedSizeBinaryArray, Int64Array, Time64MicrosecondArray,
+        TimestampMicrosecondArray, TimestampNanosecondArray,
+    };
+    use fjord_catalog::spec::{Datum, PrimitiveLiteral, PrimitiveType, transform_literal};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The transformed value as the library's literal; columns hold one value.
+    fn literal(array: &ArrayRef) -> PrimitiveLiteral {
+        use PrimitiveLiteral as L;
+        match array.data_type() {
+            DataType::Int32 => L::Int(array.as_primitive::<Int32Type>().value(0)),
+            DataType::Date32 => L::Int(array.as_primitive::<Date32Type>().value(0)),
+            DataType::Int64 => L::Long(array.as_primitive::<Int64Type>().value(0)),
+            DataType::Time64(_) => L::Long(array.as_primitive::<Time64MicrosecondType>().value(0)),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                L::Long(array.as_primitive::<TimestampMicrosecondType>().value(0))
+            }
+            DataType::Timestamp(..) => {
+                L::Long(array.as_primitive::<TimestampNanosecondType>().value(0))
+            }
+            DataType::Decimal128(..) => L::Int128(array.as_primitive::<Decimal128Type>().value(0)),
+            DataType::Utf8 => L::String(array.as_string::<i32>().value(0).to_owned()),
+            DataType::LargeUtf8 => L::String(array.as_string::<i64>().value(0).to_owned()),
+            DataType::Utf8View => L::String(array.as_string_view().value(0).to_owned()),
+            DataType::Binary => L::Binary(array.as_binary::<i32>().value(0).to_vec()),
+            DataType::LargeBinary => L::Binary(array.as_binary::<i64>().value(0).to_vec()),
+            DataType::BinaryView => L::Binary(array.as_binary_view().value(0).to_vec()),
+            DataType::FixedSizeBinary(_) => {
+                L::Binary(array.as_fixed_size_binary().value(0).to_vec())
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Both refuse, or both agree; NULL stays NULL.
+    fn check(wanted: Transform, datum: &Datum, column: ArrayRef) {
+        let ours = transform(&wanted, &column);
+        let theirs = transform_literal(&wanted, datum);
+        let (ours, theirs) = match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) => (ours, theirs),
+            (Err(_), Err(_)) => return,
+            (ours, theirs) => panic!("{wanted} of {datum:?}: {ours:?} but {theirs:?}"),
+        };
+        match theirs {
+            None => assert!(ours.is_null(0), "{wanted} of {datum}"),
+            Some(theirs) => {
+                let mut theirs = theirs.literal().clone();
+                if let PrimitiveLiteral::UInt128(uuid) = theirs {
+                    theirs = PrimitiveLiteral::Binary(uuid.to_be_bytes().to_vec());
+                }
+                assert_eq!(literal(&ours), theirs, "{wanted} of {datum:?}");
+            }
+        }
+        let null = new_null_array(column.data_type(), 1);
+        assert!(transform(&wanted, &null).unwrap().is_null(0));
+    }
+
+    fn check_all(n: u32, datum: &Datum, column: &ArrayRef) {
+        let transforms = [
+            Transform::Identity,
+            Transform::Void,
+            Transform::Bucket(n),
+            Transform::Truncate(n),
+            Transform::Year,
+            Transform::Month,
+            Transform::Day,
+            Transform::Hour,
+        ];
+        for wanted in transforms {
+            check(wanted, datum, Arc::clone(column));
+        }
+    }
+
+    fn decimal(unscaled: i128) -> (Datum, ArrayRef) {
+        let ty = PrimitiveType::Decimal { precision: 38, scale: 3 };
+        let column = Decimal128Array::from(vec![unscaled]).with_precision_and_scale(38, 3).unwrap();
+        (Datum::try_from_bytes(&unscaled.to_be_bytes(), ty).unwrap(), Arc::new(column))
+    }
+
+    // Years that the library's calendar can hold.
+    const MICROS: std::ops::Range<i64> = -60_000_000_000_000_000..60_000_000_000_000_000;
+
+    proptest! {
+        #[test]
+        fn kernels_agree_with_literals_on_numbers(
+            n in 1u32..1_000, int in -1_000_000i32..2_000_000, long in any::<i64>(),
+            unscaled in -(10i128.pow(37))..10i128.pow(37),
+        ) {
+            check_all(n, &Datum::int(int), &(Arc::new(Int32Array::from(vec![int])) as ArrayRef));
+            let long = long / 2;
+            check_all(n, &Datum::long(long), &(Arc::new(Int64Array::from(vec![long])) as ArrayRef));
+            let (datum, column) = decimal(unscaled);
+            check_all(n, &datum, &column);
+            let (datum, column) = decimal(unscaled % 300);
+            check_all(n, &datum, &column);
+        }
+
+        #[test]
+        fn kernels_agree_with_literals_on_times(
+            n in 1u32..1_000, days in -700_000i32..700_000, time in 0i64..86_400_000_000,
+            micros in MICROS, nanos in any::<i64>(),
+        ) {
+            let date = Arc::new(arrow::array::Date32Array::from(vec![days])) as ArrayRef;
+            check_all(n, &Datum::date(days), &date);
+            let column = Arc::new(Time64MicrosecondArray::from(vec![time])) as ArrayRef;
+            check_all(n, &Datum::time_micros(time).unwrap(), &column);
+            for micros in [micros, micros % 10_000_000_000] {
+                let column = TimestampMicrosecondArray::from(vec![micros]);
+                check_all(n, &Datum::timestamptz_micros(micros), &(Arc::new(column.clone().with_timezone("UTC")) as ArrayRef));
+                check_all(n, &Datum::timestamp_micros(micros), &(Arc::new(column) as ArrayRef));
+            }
+            for nanos in [nanos, nanos % 1_000_000_000_000] {
+                let column = TimestampNanosecondArray::from(vec![nanos]);
+                check_all(n, &Datum::timestamptz_nanos(nanos), &(Arc::new(column.clone().with_timezone("UTC")) as ArrayRef));
+                check_all(n, &Datum::timestamp_nanos(nanos), &(Arc::new(column) as ArrayRef));
+            }
+        }
+
+        #[test]
+        fn kernels_agree_with_literals_on_text_and_bytes(
+            n in 1u32..12, text in ".{0,12}", bytes in proptest::collection::vec(any::<u8>(), 0..40),
+            uuid in any::<u128>(),
+        ) {
+            let text = text.as_str();
+            let columns: [ArrayRef; 3] = [
+                Arc::new(StringArray::from(vec![text])),
+                Arc::new(LargeStringArray::from(vec![text])),
+                Arc::new(StringViewArray::from(vec![text])),
+            ];
+            columns.iter().for_each(|column| check_all(n, &Datum::string(text), column));
+            let slice = bytes.as_slice();
+            let columns: [ArrayRef; 3] = [
+                Arc::new(BinaryArray::from(vec![slice])),
+                Arc::new(LargeBinaryArray::from(vec![slice])),
+                Arc::new(BinaryViewArray::from(vec![slice])),
+            ];
+            columns.iter().for_each(|column| check_all(n, &Datum::binary(bytes.clone()), column));
+            let uuid = uuid::Uuid::from_u128(uuid);
+            let column = FixedSizeBinaryArray::try_from_iter([uuid.as_bytes()].into_iter()).unwrap();
+            let column = Arc::new(column) as ArrayRef;
+            check_all(n, &Datum::uuid(uuid), &column);
+            check_all(n, &Datum::fixed(*uuid.as_bytes()), &column);
+        }
+    }
+
+    #[test]
+    fn hashes_are_those_of_the_specification() {
+        // Appendix B of the Iceberg specification.
+        assert_eq!(murmur3(&34i64.to_le_bytes()) as i32, 2_017_239_379);
+        assert_eq!(murmur3(b"iceberg") as i32, 1_210_000_089);
+        assert_eq!(murmur3(minimal_bytes(&1420i128.to_be_bytes())) as i32, -500_754_589);
+        assert_eq!(murmur3(&[0, 1, 2, 3]) as i32, -188_683_207);
+    }
+
+    #[test]
+    fn truncate_wraps_below_the_least_integer() {
+        let column = Arc::new(Int32Array::from(vec![i32::MIN])) as ArrayRef;
+        let cut = transform(&Transform::Truncate(10), &column).unwrap();
+        assert_eq!(literal(&cut), PrimitiveLiteral::Int(i32::MIN.wrapping_sub(2)));
+    }
+}

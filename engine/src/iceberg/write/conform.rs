@@ -12,7 +12,6 @@ use arrow::datatypes::{
     TimestampMicrosecondType, TimestampNanosecondType,
 };
 use arrow::util::display::FormatOptions;
-use fjord_catalog::spec::NestedFieldRef;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,12 +19,8 @@ const STRICT: CastOptions<'static> =
     CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// Where the struct field `wanted[i]` comes from: by name when all names are there (in any case),
-/// by position otherwise.
-pub(crate) fn child_index(given: &Fields, wanted: &[NestedFieldRef], i: usize) -> Option<usize> {
-    by_name_or_position(given, &wanted.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), i)
-}
-
-fn by_name_or_position(given: &Fields, wanted: &[&str], i: usize) -> Option<usize> {
+/// by position otherwise; `None` when the structs differ in size.
+pub(crate) fn by_name_or_position(given: &Fields, wanted: &[&str], i: usize) -> Option<usize> {
     if given.len() != wanted.len() {
         return None;
     }

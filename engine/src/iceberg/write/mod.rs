@@ -14,6 +14,8 @@ mod file;
 mod task;
 mod expr;
 mod exec;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -69,7 +71,7 @@ pub fn plan_write(
     session: &dyn Session,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let table = target.table.metadata();
-    let parquet = schema::to_parquet_schema(table.current_schema())?;
+    let parquet = super::types::to_parquet_schema(table.current_schema())?;
     let options = WriteOptions::try_new(table, &parquet)?;
     let partitioner = Partitioner::try_new(table)?;
     let arrow = schema::to_write_schema(table.current_schema(), &input.schema())?;
