@@ -116,6 +116,8 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// `Stale` when a requirement failed or the compare-and-set lost: definitely not applied.
+    /// `AlreadyExists` when a create finds the name taken, by a table or a view, in any case.
+    /// `NotFound` when the table, or the namespace of a create, is absent.
     /// `CommitUnknown` when it may or may not have been applied.
     async fn commit(&self, commit: TableCommit) -> Result<Table>;
 

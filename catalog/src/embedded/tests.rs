@@ -448,3 +448,59 @@ async fn a_view_of_another_engine_takes_its_name_and_is_not_read() {
     };
     assert_eq!(embedded.put_view(view, true).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
 }
+
+#[tokio::test]
+async fn a_scripted_fault_ends_as_it_says() {
+    use crate::faults::{CommitFault, FaultMetastore};
+    let world = World::new();
+    let (embedded, table) = with_table(&world, &[]).await;
+    let faults = FaultMetastore::new(Arc::new(embedded));
+    let cases = [
+        (CommitFault::Refuse, Some(ErrorKind::Unavailable), false),
+        (CommitFault::LoseRequest, Some(ErrorKind::CommitUnknown), false),
+        (CommitFault::SpuriousStale, Some(ErrorKind::Stale), false),
+        (CommitFault::LoseAnswer, Some(ErrorKind::CommitUnknown), true),
+        (CommitFault::DeliverTwice, None, true),
+        (CommitFault::DeliverTwiceLoseFirst, Some(ErrorKind::Stale), true),
+    ];
+    for (id, (fault, kind, applied)) in (1..).zip(cases) {
+        let base = faults.load_table(table.name()).await.unwrap();
+        faults.script([fault]);
+        let outcome = faults.commit(append(&base, id)).await;
+        assert_eq!(outcome.err().map(|e| e.kind()), kind, "{fault:?}");
+        let now = faults.load_table(table.name()).await.unwrap();
+        assert_eq!(now.metadata().snapshot_by_id(id).is_some(), applied, "{fault:?}");
+    }
+    let base = faults.load_table(table.name()).await.unwrap();
+    faults.script([CommitFault::ApplyDuringLoad(2)]);
+    assert_eq!(
+        faults.commit(append(&base, 77)).await.unwrap_err().kind(),
+        ErrorKind::CommitUnknown
+    );
+    let first = faults.load_table(table.name()).await.unwrap();
+    assert!(first.metadata().snapshot_by_id(77).is_none());
+    let second = faults.load_table(table.name()).await.unwrap();
+    assert!(second.metadata().snapshot_by_id(77).is_some());
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_be_written_leaves_the_table_as_it_was() {
+    use crate::faults::{FaultStore, Operation as StoreOperation, StoreEffect, StoreFault};
+    let world = World::new();
+    let (_, table) = with_table(&world, &[]).await;
+    let store = FaultStore::local();
+    let storage = Storage::local().with_store("file:///", Arc::new(store.clone())).unwrap();
+    let embedded = Embedded::open(EmbeddedOptions { storage, ..world.options() }).await.unwrap();
+    store.fail(StoreFault {
+        operation: StoreOperation::Put,
+        path_contains: ".metadata.json".to_owned(),
+        skip: 0,
+        count: 1,
+        effect: StoreEffect::Fail,
+    });
+    assert_eq!(embedded.commit(set(&table, "v")).await.unwrap_err().kind(), ErrorKind::Storage);
+    let now = embedded.load_table(table.name()).await.unwrap();
+    assert_eq!(now.metadata_location(), table.metadata_location());
+    embedded.commit(set(&table, "v")).await.unwrap();
+    assert_eq!(store.requests(StoreOperation::Put).len(), 2);
+}
