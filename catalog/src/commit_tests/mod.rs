@@ -1,4 +1,12 @@
 //! Tests of commits, against the embedded catalog on local disk.
 
 mod fixture;
+mod lossy;
 mod basics;
+mod replacing;
+mod conflicts;
+mod races;
+mod row_ids;
+mod merging;
+mod unknown;
+mod purging;
