@@ -16,6 +16,8 @@ mod expr;
 mod exec;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod statement_tests;
 
 use std::sync::Arc;
 
