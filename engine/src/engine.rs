@@ -64,3 +64,8 @@ impl Engine {
         Session::new(Arc::clone(&self.services), options)
     }
 }
+
+/// The machine's memory in bytes, or its container's where that is less: what a share refers to.
+pub fn machine_memory_bytes() -> u64 {
+    runtime::machine_memory_bytes()
+}

@@ -117,17 +117,21 @@ impl Drop for SpillDir {
     }
 }
 
-/// Bytes that operators may hold when nobody said otherwise, container limits included.
+/// Bytes that operators may hold when nobody said otherwise.
 pub(crate) fn default_memory_limit_bytes() -> usize {
+    usize::try_from(machine_memory_bytes() / 100 * MEMORY_SHARE_PERCENT).unwrap_or(usize::MAX)
+}
+
+/// The machine's memory in bytes, or that of the container which is less.
+pub(crate) fn machine_memory_bytes() -> u64 {
     let system = System::new_with_specifics(
         RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()),
     );
     let machine = system.total_memory();
-    let total = match system.cgroup_limits() {
+    match system.cgroup_limits() {
         Some(limits) if limits.total_memory > 0 => machine.min(limits.total_memory),
         _ => machine,
-    };
-    usize::try_from(total / 100 * MEMORY_SHARE_PERCENT).unwrap_or(usize::MAX)
+    }
 }
 
 /// Builds the one runtime environment of a process.

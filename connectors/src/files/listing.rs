@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
-use super::pattern::{Pattern, matches_path, matches_segment};
+use super::pattern::{Pattern, expand_braces, matches_path, matches_segment};
 use crate::error::{Error, ErrorKind};
 use crate::relation::FileAccess;
 
@@ -52,7 +52,14 @@ pub(super) async fn list(
     extensions: &[&str],
 ) -> Result<Listing> {
     let mut listing: Option<Listing> = None;
+    let mut expanded = Vec::new();
     for path in paths {
+        expanded.extend(expand_braces(path).ok_or_else(|| {
+            let message = format!("path {path:?}: braces must be of the form {{a,b}}, not nested, at most 1000 paths in all");
+            Error::new(ErrorKind::Invalid, message)
+        })?);
+    }
+    for path in &expanded {
         let pattern = Pattern::parse(path);
         let base = access.resolve(&pattern.base)?;
         let store_url = ObjectStoreUrl::parse(store_key(&base.store_url))?;

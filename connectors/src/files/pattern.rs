@@ -29,6 +29,31 @@ impl Pattern {
     }
 }
 
+/// The most paths that the braces of one path stand for.
+const ALTERNATIVES_MAX: usize = 1_000;
+
+/// The paths that `a/{b,c}.csv` stands for; `None` for braces without a partner, or too many.
+pub(super) fn expand_braces(path: &str) -> Option<Vec<String>> {
+    let Some(open) = path.find('{') else { return Some(vec![path.to_owned()]) };
+    let close = open + path[open..].find('}')?;
+    let inner = &path[open + 1..close];
+    // Nested braces are not worth a parser.
+    if inner.contains('{') {
+        return None;
+    }
+    let rests = expand_braces(&path[close + 1..])?;
+    let mut paths = Vec::new();
+    for alternative in inner.split(',') {
+        for rest in &rests {
+            if paths.len() == ALTERNATIVES_MAX {
+                return None;
+            }
+            paths.push(format!("{}{alternative}{rest}", &path[..open]));
+        }
+    }
+    Some(paths)
+}
+
 /// Whether `segments` match the whole of `names`.
 pub(super) fn matches_path(segments: &[String], names: &[&str]) -> bool {
     // Dynamic programming instead of backtracking: `**/**/**` must not be exponential.
@@ -159,6 +184,16 @@ mod tests {
         ] {
             assert_eq!(matches_segment(pattern, name), expected, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn braces_stand_for_alternatives() {
+        assert_eq!(
+            expand_braces("a/{b,c}{1,2}.csv").unwrap(),
+            ["a/b1.csv", "a/b2.csv", "a/c1.csv", "a/c2.csv"]
+        );
+        assert_eq!(expand_braces("a{").as_deref(), None);
+        assert_eq!(expand_braces("{a,{b,c}}").as_deref(), None);
     }
 
     #[test]

@@ -1,0 +1,144 @@
+//! The command line, and what it and the configuration file amount to.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Config, ConfigError, MemoryLimit};
+
+/// The file that is read when no flag names one, if it exists.
+const DEFAULT_CONFIG: &str = "fjord.toml";
+const DEFAULT_DATA_DIR: &str = "fjord-data";
+
+/// A lakehouse engine in one binary: Iceberg tables, SQL, nothing else to install.
+#[derive(Debug, Parser)]
+#[command(name = "fjord", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CommonArgs {
+    /// Configuration file [default: ./fjord.toml if it exists]
+    #[arg(long, global = true, env = "FJORD_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory of the catalog and, by default, of the tables [default: ./fjord-data]
+    #[arg(long, global = true, env = "FJORD_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Memory for all operators together, such as 4GB or 50% [default: a share of the machine's]
+    #[arg(long, global = true, env = "FJORD_MEMORY_LIMIT", value_name = "SIZE")]
+    pub(crate) memory_limit: Option<String>,
+    /// What is logged to standard error, such as warn or info,fjord_engine=debug
+    #[arg(long, global = true, env = "FJORD_LOG", value_name = "FILTER", default_value = "warn")]
+    pub(crate) log: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A SQL shell; reads standard input when that is not a terminal
+    Sql(SqlArgs),
+    /// Bronze, silver and gold from a real data set, in seconds
+    Demo,
+}
+
+/// Flags of `fjord sql`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SqlArgs {
+    /// Statements to run, separated by ';'; may be given several times
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    pub(crate) commands: Vec<String>,
+    /// A file of statements; after those of -c
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// How results are written to standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns
+    #[default]
+    Table,
+    /// Comma-separated values with a header; NULL is empty, an empty string is ""
+    Csv,
+    /// One JSON object per row and line
+    Json,
+}
+
+/// Flags, variables and file, merged: flags win over variables, variables over the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) memory_limit: Option<MemoryLimit>,
+    pub(crate) file: Config,
+}
+
+impl CommonArgs {
+    /// # Errors
+    /// For a file that cannot be read and any value that is not accepted.
+    pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {
+        let file = match &self.config {
+            Some(path) => read_config(path)?,
+            None if Path::new(DEFAULT_CONFIG).exists() => read_config(Path::new(DEFAULT_CONFIG))?,
+            None => Config::default(),
+        };
+        let flag = "--memory-limit (or FJORD_MEMORY_LIMIT)";
+        let memory_limit = match &self.memory_limit {
+            Some(text) => {
+                Some(MemoryLimit::parse(text).map_err(|p| ConfigError::new(flag, "", p))?)
+            }
+            None => file.memory_limit,
+        };
+        let data_dir = self
+            .data_dir
+            .clone()
+            .or_else(|| file.data_dir.clone())
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+        Ok(Settings { data_dir, memory_limit, file })
+    }
+}
+
+fn read_config(path: &Path) -> Result<Config, ConfigError> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path)
+        .map_err(|e| ConfigError::new(&name, "", format!("cannot be read: {e}")))?;
+    config::parse(&bytes, &name)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.toml");
+        std::fs::write(&path, "data_dir = \"from-file\"\nmemory_limit = \"1GB\"\n").unwrap();
+        let path = path.to_str().unwrap();
+        let cli = Cli::parse_from(["fjord", "sql", "--config", path, "--data-dir", "from-flag"]);
+        let settings = cli.common.settings().unwrap();
+        assert_eq!(settings.data_dir, PathBuf::from("from-flag"));
+        assert_eq!(settings.memory_limit, Some(MemoryLimit::Bytes(1_000_000_000)));
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_exist() {
+        let cli = Cli::parse_from(["fjord", "--config", "/no/such/fjord.toml", "demo"]);
+        let error = cli.common.settings().unwrap_err().to_string();
+        assert!(error.starts_with("/no/such/fjord.toml: cannot be read"), "{error}");
+    }
+}

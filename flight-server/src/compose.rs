@@ -1,0 +1,127 @@
+//! Puts the layers together: storage, catalogs, engine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use fjord_catalog::catalog::Catalog;
+use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
+use fjord_catalog::name::Namespace;
+use fjord_catalog::storage::Storage;
+use fjord_engine::engine::{Engine, EngineOptions};
+use fjord_engine::session::{Session, SessionOptions};
+
+use crate::cli::Settings;
+use crate::config::{CatalogConfig, CatalogKind, MemoryLimit};
+
+/// The catalog that is always there.
+const DEFAULT_CATALOG: &str = "iceberg";
+/// The schema of sessions that name none.
+const DEFAULT_SCHEMA: &str = "default";
+
+/// An engine with its catalogs, and the directory that it lives in.
+#[derive(Debug)]
+pub struct Lakehouse {
+    engine: Engine,
+    data_dir: PathBuf,
+    embedded: Vec<Embedded>,
+}
+
+impl Lakehouse {
+    /// Opens the data directory, making it where needed.
+    pub(crate) async fn open(settings: &Settings) -> Result<Self> {
+        let data_dir = make_directory(&settings.data_dir)?;
+        let storage = Storage::local();
+        let engine = Engine::try_new(EngineOptions {
+            memory_limit_bytes: settings.memory_limit.map(limit_bytes),
+            spill_dir: data_dir.join("spill"),
+            target_partitions: None,
+            storage: storage.clone(),
+            file_relations: fjord_connectors::file_relations(),
+        })?;
+        let mut lakehouse = Self { engine, data_dir, embedded: Vec::new() };
+        for catalog in catalogs(&settings.file.catalogs) {
+            lakehouse.mount(&catalog, &storage).await?;
+        }
+        Ok(lakehouse)
+    }
+
+    async fn mount(&mut self, config: &CatalogConfig, storage: &Storage) -> Result<()> {
+        let CatalogKind::Embedded { warehouse } = &config.kind;
+        let warehouse_uri = match warehouse {
+            Some(uri) if uri.starts_with("file:") => uri.clone(),
+            Some(path) => file_uri(&std::path::absolute(path)?)?,
+            None if config.name == DEFAULT_CATALOG => file_uri(&self.data_dir.join("warehouse"))?,
+            None => file_uri(&self.data_dir.join(format!("warehouse-{}", config.name)))?,
+        };
+        let mut options =
+            EmbeddedOptions::new(self.data_dir.join("catalog.db"), warehouse_uri.clone());
+        options.catalog_name.clone_from(&config.name);
+        options.storage = storage.clone();
+        let embedded = Embedded::open(options)
+            .await
+            .with_context(|| format!("catalog {:?} cannot be opened", config.name))?;
+        self.embedded.push(embedded.clone());
+        let catalog =
+            Catalog::new(config.name.as_str(), Arc::new(embedded), storage.clone(), warehouse_uri);
+        let schema = Namespace::new([DEFAULT_SCHEMA])?;
+        match catalog.create_namespace(&schema, BTreeMap::new()).await {
+            Err(e) if e.kind() != fjord_catalog::ErrorKind::AlreadyExists => return Err(e.into()),
+            _ => {}
+        }
+        self.engine.mount(catalog)?;
+        Ok(())
+    }
+
+    /// A session as one person's shell has it: every file that the process may read.
+    pub fn session(&self) -> Session {
+        self.engine.session(SessionOptions::default())
+    }
+
+    /// Where everything lives.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Closes the catalogs, so that their databases are single files again.
+    pub(crate) async fn close(self) {
+        drop(self.engine);
+        for embedded in &self.embedded {
+            embedded.close().await;
+        }
+    }
+}
+
+/// The built-in catalog first, unless the file describes it itself.
+fn catalogs(configured: &[CatalogConfig]) -> Vec<CatalogConfig> {
+    let is_default = |c: &&CatalogConfig| c.name.eq_ignore_ascii_case(DEFAULT_CATALOG);
+    let default = configured.iter().find(is_default).cloned().unwrap_or_else(|| CatalogConfig {
+        name: DEFAULT_CATALOG.to_owned(),
+        kind: CatalogKind::Embedded { warehouse: None },
+    });
+    let others = configured.iter().filter(|c| !is_default(c)).cloned();
+    std::iter::once(default).chain(others).collect()
+}
+
+fn make_directory(path: &Path) -> Result<PathBuf> {
+    let named = || format!("data directory {:?} cannot be made or opened", path.display());
+    std::fs::create_dir_all(path).with_context(named)?;
+    // Locations end up in metadata: they must not depend on where the next process starts.
+    std::fs::canonicalize(path).with_context(named)
+}
+
+fn file_uri(path: &Path) -> Result<String> {
+    let path = path.to_str().with_context(|| format!("path {:?} is not UTF-8", path.display()))?;
+    Ok(format!("file://{path}"))
+}
+
+fn limit_bytes(limit: MemoryLimit) -> usize {
+    let bytes = match limit {
+        MemoryLimit::Bytes(bytes) => bytes,
+        MemoryLimit::Percent(percent) => {
+            fjord_engine::engine::machine_memory_bytes() / 100 * u64::from(percent)
+        }
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,102 @@
+//! The conversation with a person at a terminal.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use fjord_engine::session::Session;
+
+use super::editor::{Line, LineEditor};
+use super::helpers::{self, HELP, Helper};
+use super::output::is_broken_pipe;
+use super::runner::{Presentation, run_text};
+use super::splitter;
+use crate::cli::Format;
+use crate::compose::Lakehouse;
+use crate::report::{error_text, note};
+
+const PROMPT: &str = "fjord> ";
+const HISTORY_FILE: &str = "sql_history";
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Prompt,
+    Leave,
+}
+
+/// Reads and runs statements until the person leaves.
+pub(super) async fn run(lakehouse: &Lakehouse, format: Format) -> Result<ExitCode> {
+    let session = Arc::new(lakehouse.session());
+    let mut editor =
+        LineEditor::open(Arc::clone(&session), lakehouse.data_dir().join(HISTORY_FILE))?;
+    let mut presentation =
+        Presentation { format, is_interactive: true, is_expanded: false, is_timed: true };
+    note(&format!(
+        "fjord {} on {}; \\? for help, \\q to leave",
+        env!("CARGO_PKG_VERSION"),
+        lakehouse.data_dir().display()
+    ));
+    loop {
+        // The editor blocks: it goes to a thread of its own and comes back with the line.
+        let (returned, line) = tokio::task::spawn_blocking(move || {
+            let line = editor.read(PROMPT);
+            (editor, line)
+        })
+        .await?;
+        editor = returned;
+        let next = match line? {
+            Line::Text(text) => answer(&session, &text, &mut presentation).await?,
+            Line::Cleared => Next::Prompt,
+            Line::End => Next::Leave,
+        };
+        if next == Next::Leave {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+async fn answer(session: &Session, text: &str, presentation: &mut Presentation) -> Result<Next> {
+    if !text.trim_start().starts_with('\\') {
+        return run_statements(session, text, *presentation).await;
+    }
+    match helpers::parse(text) {
+        Helper::Sql(sql) => return run_statements(session, &sql, *presentation).await,
+        Helper::Timing => {
+            presentation.is_timed = !presentation.is_timed;
+            note(if presentation.is_timed { "timing is on" } else { "timing is off" });
+        }
+        Helper::Expanded => {
+            presentation.is_expanded = !presentation.is_expanded;
+            note(if presentation.is_expanded { "expanded is on" } else { "expanded is off" });
+        }
+        Helper::Help => note(HELP),
+        Helper::Quit => return Ok(Next::Leave),
+        Helper::Unknown(command) => note(&format!("error: no command {command}; \\? lists them")),
+    }
+    Ok(Next::Prompt)
+}
+
+/// Runs what a person typed. A failure or Ctrl-C ends these statements, not the shell.
+async fn run_statements(session: &Session, text: &str, presentation: Presentation) -> Result<Next> {
+    for piece in splitter::split(text).pieces {
+        let padded = piece.padded(text);
+        let outcome = tokio::select! {
+            outcome = run_text(session, &padded, presentation) => outcome,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                note("cancelled");
+                return Ok(Next::Prompt);
+            }
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(e) if is_broken_pipe(&e) => return Ok(Next::Leave),
+            Err(e) => {
+                note(&error_text(e.as_ref()));
+                return Ok(Next::Prompt);
+            }
+        }
+    }
+    Ok(Next::Prompt)
+}
