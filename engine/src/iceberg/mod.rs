@@ -7,6 +7,7 @@ pub mod adapter;
 pub mod footer;
 mod statistics;
 pub mod source;
+pub mod filter;
 pub mod table;
 pub mod metadata;
 pub mod write;
