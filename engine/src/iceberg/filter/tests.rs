@@ -102,9 +102,11 @@ fn batch(rng: &mut Rng) -> RecordBatch {
     let times = ints[1].iter().map(|v| v.map(|v| i64::from(v) * 500));
     let decimals = ints[2].iter().map(|v| v.map(|v| i128::from(v) * 50));
     let decimals: Decimal128Array = decimals.collect();
-    let x: ArrayRef = Arc::new(Int32Array::from(ints[4].clone()));
     let fields = Fields::from(vec![Field::new("x", DataType::Int32, true)]);
     let parents: Vec<bool> = (0..ROWS).map(|_| rng.below(4) > 0).collect();
+    // As readers do it: nothing lies under a NULL struct (`get_field` would show it).
+    let x = ints[4].iter().zip(&parents).map(|(x, parent)| x.filter(|_| *parent));
+    let x: ArrayRef = Arc::new(x.collect::<Int32Array>());
     let point = StructArray::new(fields, vec![x], Some(parents.into()));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("i", Arc::new(Int32Array::from(ints[0].clone()))),
