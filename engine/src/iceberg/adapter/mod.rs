@@ -194,3 +194,6 @@ fn position_of(fields: &Fields, logical: &Field) -> Option<usize> {
     let id = field_id(logical)?;
     fields.iter().position(|field| field_id(field) == Some(id))
 }
+
+#[cfg(test)]
+mod tests;
