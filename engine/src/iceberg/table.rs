@@ -285,8 +285,8 @@ impl TableProvider for IcebergTable {
 }
 
 /// What of the filters can choose files.
-fn file_predicate(filters: &[Expr], _schema: &IcebergSchema) -> Predicate {
-    if filters.is_empty() { Predicate::True } else { Predicate::Unknown }
+fn file_predicate(filters: &[Expr], schema: &IcebergSchema) -> Predicate {
+    super::filter::to_predicate(filters, schema)
 }
 
 /// The first files that together hold `limit` rows.
