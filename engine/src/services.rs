@@ -121,7 +121,7 @@ fn base_config(target_partitions: Option<usize>) -> SessionConfig {
     options.sql_parser.map_string_types_to_utf8view = true;
     options.execution.parquet.pushdown_filters = true;
     options.execution.collect_statistics = true;
-    options.execution.time_zone = Some("+00:00".to_owned());
+    options.execution.time_zone = Some("UTC".to_owned());
     options.catalog.create_default_catalog_and_schema = false;
     config
 }

@@ -1,20 +1,183 @@
-//! Delete, being built.
+//! DELETE and TRUNCATE where whole files are proven to go; rows within files come later.
 
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, utils::split_conjunction_owned};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use fjord_catalog::change::{CommitOptions, RowsChange};
+use fjord_catalog::predicate::Predicate;
 use sqlparser::ast;
 
-use super::context::StatementContext;
-use crate::error::{Error, Result};
-use crate::query::QueryResult;
+use std::sync::Arc;
 
-pub(crate) async fn run(_ctx: &StatementContext, statement: &ast::Delete) -> Result<QueryResult> {
-    std::future::ready(()).await;
-    Err(Error::unsupported(format!("not supported yet: {statement}")))
+use super::context::{QualifiedName, StatementContext};
+use super::provider::PlanningContext;
+use super::spelling::Spellings;
+use crate::error::{Error, ErrorKind, Result};
+use super::provable::to_predicate;
+use crate::iceberg::types::to_arrow_schema;
+use crate::query::{QueryResult, ResultKind};
+
+/// Runs a DELETE.
+pub(crate) async fn run(ctx: &StatementContext, delete: &ast::Delete) -> Result<QueryResult> {
+    let (name, alias, condition) = parts(delete)?;
+    let name = ctx.qualify(name)?;
+    let table = ctx.load_table(&name).await?;
+    let filter = match condition {
+        None => Predicate::True,
+        Some(condition) => {
+            let schema = to_arrow_schema(table.metadata().current_schema())?;
+            let known_as = alias.map_or(table.name().name.as_str(), |a| a.value.as_str());
+            let condition = bind(ctx, condition.clone(), &schema, known_as)?;
+            to_predicate(&split_conjunction_owned(condition), table.metadata().current_schema())
+        }
+    };
+    remove(ctx, &name, filter).await
 }
 
+/// Runs a TRUNCATE.
 pub(crate) async fn truncate(
-    _ctx: &StatementContext,
-    statement: &ast::Truncate,
+    ctx: &StatementContext,
+    truncate: &ast::Truncate,
 ) -> Result<QueryResult> {
-    std::future::ready(()).await;
-    Err(Error::unsupported(format!("not supported yet: {statement}")))
+    let ast::Truncate { table_names, partitions, table: _, if_exists, identity, cascade, on_cluster } =
+        truncate;
+    let refused = [
+        (partitions.is_some(), "PARTITION"),
+        (identity.is_some(), "RESTART or CONTINUE IDENTITY"),
+        (cascade.is_some(), "CASCADE or RESTRICT"),
+        (on_cluster.is_some(), "ON CLUSTER"),
+    ];
+    if let Some((_, what)) = refused.iter().find(|(present, _)| *present) {
+        return Err(Error::unsupported(format!("TRUNCATE with {what} is not supported")));
+    }
+    let [target] = table_names.as_slice() else {
+        return Err(Error::unsupported("TRUNCATE takes one table"));
+    };
+    if target.only || target.has_asterisk {
+        return Err(Error::unsupported("TRUNCATE ONLY is not supported"));
+    }
+    let name = ctx.qualify(&target.name)?;
+    match remove(ctx, &name, Predicate::True).await {
+        Err(e) if *if_exists && e.kind() == ErrorKind::NotFound => {
+            Ok(QueryResult::done(format!("table {name} does not exist")))
+        }
+        other => other,
+    }
+}
+
+fn parts(
+    delete: &ast::Delete,
+) -> Result<(&ast::ObjectName, Option<&ast::Ident>, Option<&ast::Expr>)> {
+    let ast::Delete {
+        delete_token: _,
+        optimizer_hints,
+        tables,
+        from,
+        using,
+        selection,
+        returning,
+        output,
+        order_by,
+        limit,
+    } = delete;
+    let refused = [
+        (!optimizer_hints.is_empty(), "optimizer hints"),
+        (!tables.is_empty(), "several tables"),
+        (using.is_some(), "USING"),
+        (returning.is_some(), "RETURNING"),
+        (output.is_some(), "OUTPUT"),
+        (!order_by.is_empty(), "ORDER BY"),
+        (limit.is_some(), "LIMIT"),
+    ];
+    if let Some((_, what)) = refused.iter().find(|(present, _)| *present) {
+        return Err(Error::unsupported(format!("DELETE with {what} is not supported")));
+    }
+    let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = from;
+    let [only] = from.as_slice() else {
+        return Err(Error::unsupported("DELETE takes one table"));
+    };
+    if !only.joins.is_empty() {
+        return Err(Error::unsupported("DELETE with JOIN is not supported"));
+    }
+    match &only.relation {
+        ast::TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            with_hints,
+            version: None,
+            with_ordinality: false,
+            partitions,
+            json_path: None,
+            sample: None,
+            index_hints,
+        } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
+            Ok((name, alias.as_ref().map(|a| &a.name), selection.as_ref()))
+        }
+        other => Err(Error::unsupported(format!("DELETE FROM {other} is not supported"))),
+    }
+}
+
+/// Binds the condition to the table's columns; a subquery is row-level work.
+fn bind(
+    ctx: &StatementContext,
+    mut condition: ast::Expr,
+    schema: &Schema,
+    known_as: &str,
+) -> Result<Expr> {
+    let spellings = Spellings::of_table(schema, known_as);
+    spellings.respell_expr(&mut condition)?;
+    let schema = DFSchema::try_from_qualified_schema(
+        datafusion::common::TableReference::bare(known_as),
+        schema,
+    )?;
+    let planning = PlanningContext::new(&ctx.state);
+    let expr =
+        SqlToRel::new(&planning).sql_to_expr(condition, &schema, &mut PlannerContext::new())?;
+    let expr = super::plan::substitute(expr, &ctx.parameters)?;
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(ctx.state.config_options()))
+        .with_query_execution_start_time(ctx.state.execution_props().query_execution_start_time)
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    Ok(simplifier.simplify(simplifier.coerce(expr, &schema)?)?)
+}
+
+/// Commits the removal of every file whose rows all match.
+async fn remove(
+    ctx: &StatementContext,
+    name: &QualifiedName,
+    filter: Predicate,
+) -> Result<QueryResult> {
+    let table = ctx.load_table(name).await?;
+    let removed = if table.current_snapshot().is_none() || filter == Predicate::False {
+        0
+    } else {
+        let change = RowsChange::OverwriteWhere { filter, files: Vec::new() };
+        let committed =
+            name.catalog.commit_rows(&table, change, CommitOptions::default()).await.map_err(
+                |e| match e.kind() {
+                    fjord_catalog::ErrorKind::Unsupported => Error::unsupported(format!(
+                        "DELETE FROM {name}: only whole files can be deleted yet, and the condition \
+                         is not proven for every row of the files that it may touch; row-level \
+                         deletes come later"
+                    ))
+                    .with_source(e),
+                    _ => e.into(),
+                },
+            )?;
+        committed.removed_rows
+    };
+    let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
+    let count: ArrayRef = Arc::new(UInt64Array::from(vec![removed]));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![count])
+        .map_err(datafusion::error::DataFusionError::from)?;
+    let mut result = QueryResult::rows(schema, vec![batch]);
+    result.kind = ResultKind::Affected;
+    Ok(result)
 }

@@ -1,31 +1,78 @@
 //! EXPLAIN of queries, and of statements that change rows, which it never runs.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::format::ExplainFormat;
 use datafusion::logical_expr::{ExplainOption, LogicalPlanBuilder};
-use sqlparser::ast::Statement;
+use datafusion::physical_plan::displayable;
+use sqlparser::ast::{Insert, Query, Statement};
 
 use super::context::StatementContext;
 use super::statement::{Explain, Parsed};
-use super::{plan, select};
+use super::{insert, plan, select};
 use crate::error::{Error, Result};
 use crate::query::{QueryResult, ResultKind};
 
 /// Explains a statement.
 pub(crate) async fn run(ctx: &StatementContext, explain: &Explain) -> Result<QueryResult> {
-    let query = match &explain.statement {
+    match &explain.statement {
         Parsed::Sql(statement) => match statement.as_ref() {
-            Statement::Query(query) => query,
-            other => return Err(not_explained(&other.to_string())),
+            Statement::Query(query) => explain_query(ctx, explain, query).await,
+            Statement::Insert(insert) => explain_insert(ctx, explain, insert).await,
+            other => Err(not_explained(&other.to_string())),
         },
-        _ => return Err(not_explained("this statement")),
-    };
-    let mut option =
-        ExplainOption::default().with_verbose(explain.verbose).with_analyze(explain.analyze);
-    option = option.with_format(format(explain)?);
-    let planned = plan::plan_query(ctx, query.as_ref().clone()).await?;
+        _ => Err(not_explained("this statement")),
+    }
+}
+
+async fn explain_query(
+    ctx: &StatementContext,
+    explain: &Explain,
+    query: &Query,
+) -> Result<QueryResult> {
+    let option = ExplainOption::default()
+        .with_verbose(explain.verbose)
+        .with_analyze(explain.analyze)
+        .with_format(format(explain)?);
+    let planned = plan::plan_query(ctx, query.clone()).await?;
     let planned = LogicalPlanBuilder::from(planned).explain_option_format(option)?.build()?;
     let physical = plan::physical(ctx, &planned).await?;
     select::execute(ctx, physical, ResultKind::Rows, None)
+}
+
+/// The plan of a write, as text: it is never executed, and its commit never happens.
+async fn explain_insert(
+    ctx: &StatementContext,
+    explain: &Explain,
+    statement: &Insert,
+) -> Result<QueryResult> {
+    if explain.analyze {
+        return Err(Error::unsupported(
+            "EXPLAIN ANALYZE of a statement that changes rows would change them; use EXPLAIN",
+        ));
+    }
+    if !matches!(format(explain)?, ExplainFormat::Indent) {
+        return Err(Error::unsupported("EXPLAIN of INSERT has the format text alone"));
+    }
+    let (rows, physical) = insert::plan_insert(ctx, statement).await?;
+    let rows = ctx.state.optimize(&rows)?;
+    let plans = [
+        rows.display_indent().to_string(),
+        displayable(physical.as_ref()).indent(explain.verbose).to_string(),
+    ];
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("plan_type", DataType::Utf8, false),
+        Field::new("plan", DataType::Utf8, false),
+    ]));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(vec!["logical_plan", "physical_plan"])),
+        Arc::new(StringArray::from(plans.to_vec())),
+    ];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
+        .map_err(datafusion::error::DataFusionError::from)?;
+    Ok(QueryResult::rows(schema, vec![batch]))
 }
 
 fn format(explain: &Explain) -> Result<ExplainFormat> {

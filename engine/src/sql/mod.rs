@@ -30,6 +30,7 @@ pub(crate) mod provider;
 pub(crate) mod plan;
 pub(crate) mod select;
 pub(crate) mod settings;
+pub(crate) mod provable;
 pub(crate) mod insert;
 pub(crate) mod ctas;
 pub(crate) mod delete;

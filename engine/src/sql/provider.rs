@@ -164,14 +164,14 @@ impl TypePlanner for Types {
         let data_type = match ty {
             ast::DataType::Timestamp(None | Some(6), zone) => {
                 let zoned = matches!(zone, ast::TimezoneInfo::Tz | ast::TimezoneInfo::WithTimeZone);
-                let zone = zoned.then(|| self.time_zone.clone().unwrap_or("+00:00".to_owned()));
+                let zone = zoned.then(|| self.time_zone.clone().unwrap_or("UTC".to_owned()));
                 DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into))
             }
             ast::DataType::Custom(name, modifiers) if modifiers.is_empty() => {
                 match name.to_string().to_lowercase().as_str() {
                     "timestamp_ntz" => DataType::Timestamp(TimeUnit::Microsecond, None),
                     "timestamp_ltz" => {
-                        let zone = self.time_zone.clone().unwrap_or("+00:00".to_owned());
+                        let zone = self.time_zone.clone().unwrap_or("UTC".to_owned());
                         DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()))
                     }
                     "long" => DataType::Int64,

@@ -120,6 +120,7 @@ mod tests {
             ],
             &batches
         );
+        rows(&s, "SELECT TIMESTAMP WITH TIME ZONE '2024-01-01 00:00:00+01:00', now()").await;
         for order in ["x", "x DESC"] {
             let sql = format!("SELECT x FROM (VALUES (1), (NULL)) t(x) ORDER BY {order}");
             let batches = rows(&s, &sql).await;
@@ -251,5 +252,89 @@ mod tests {
         assert_eq!(e.kind(), ErrorKind::LimitExceeded);
         assert!(e.to_string().contains("memory-limit"), "{e}");
         assert!(e.to_string().contains("HashJoin"), "{e}");
+    }
+
+    #[tokio::test]
+    async fn inserts_deletes_time_travel_and_views_on_a_lake() {
+        let lake = super::super::testing::lake().await;
+        let s = lake.session();
+        rows(&s, "INSERT INTO t VALUES (1, 'a', DATE '2024-01-01'), (2, NULL, NULL)").await;
+        rows(&s, "INSERT INTO T (NAME, customerid) VALUES ('b', 3)").await;
+        let batches = rows(
+            &s,
+            "SELECT CUSTOMERID, t.Name FROM Default.T WHERE customerid > 1 ORDER BY CustomerID",
+        )
+        .await;
+        assert_batches_eq!(
+            [
+                "+------------+------+",
+                "| customerId | name |",
+                "+------------+------+",
+                "| 2          |      |",
+                "| 3          | b    |",
+                "+------------+------+"
+            ],
+            &batches
+        );
+        let batches =
+            rows(&s, "SELECT a.*, b.customerId FROM t a JOIN t b USING (CustomerId)").await;
+        assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 3);
+        let plan = rows(&s, "EXPLAIN INSERT INTO t SELECT * FROM t").await;
+        assert!(format!("{plan:?}").contains("IcebergWriteExec"), "{plan:?}");
+        assert_eq!(fails(&s, "EXPLAIN ANALYZE INSERT INTO t SELECT * FROM t").await.kind(), ErrorKind::Unsupported);
+        let count = |b: Vec<arrow::array::RecordBatch>| format!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap());
+        assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
+        let first = lake.snapshots().await[0];
+        let sql = format!("SELECT count(*) FROM t FOR VERSION AS OF {first}");
+        assert!(count(rows(&s, &sql).await).contains("| 2 "));
+        let sql = format!("SELECT count(*) FROM t VERSION AS OF {first} a, t b WHERE a.CUSTOMERID = b.customerid");
+        assert!(count(rows(&s, &sql).await).contains("| 2 "));
+        let e = fails(&s, "SELECT * FROM t FOR VERSION AS OF 7").await;
+        assert_eq!(e.kind(), ErrorKind::NotFound);
+        assert!(e.to_string().contains(&first.to_string()), "{e}");
+        let e = fails(&s, "SELECT * FROM t FOR TIMESTAMP AS OF TIMESTAMP '2001-01-01 00:00:00'").await;
+        assert!(e.to_string().contains(&first.to_string()), "{e}");
+        rows(&s, "SELECT * FROM t FOR TIMESTAMP AS OF now()").await;
+
+        lake.view("v", "SELECT CUSTOMERID, upper(NAME) AS Loud FROM t").await;
+        let batches = rows(&s, "SELECT loud, customerid FROM V WHERE LOUD = 'A'").await;
+        assert_batches_eq!(
+            ["+------+------------+", "| Loud | customerId |", "+------+------------+", "| A    | 1          |", "+------+------------+"],
+            &batches
+        );
+        lake.view("w1", "SELECT * FROM w2").await;
+        lake.view("w2", "SELECT * FROM w1").await;
+        let e = fails(&s, "SELECT * FROM w1").await;
+        assert!(e.to_string().contains("refers to itself"), "{e}");
+
+        for (sql, part) in [
+            ("INSERT INTO t (name) VALUES ('x')", "NOT NULL"),
+            ("INSERT INTO t (nope) VALUES (1)", "no column"),
+            ("INSERT INTO t (name, NAME) VALUES ('a', 'b')", "twice"),
+            ("INSERT INTO t VALUES (1)", "columns are to be filled"),
+            ("INSERT INTO t (customerid, name) VALUES (1, [1])", "cannot take"),
+            ("INSERT INTO v VALUES (1, 'x')", "is a view"),
+            ("INSERT OR REPLACE INTO t VALUES (1)", "OR REPLACE"),
+            ("INSERT INTO t VALUES (1) RETURNING name", "RETURNING"),
+            ("DELETE FROM t LIMIT 1", "LIMIT"),
+            ("DELETE FROM t USING u WHERE t.a = u.a", "USING"),
+            ("DELETE FROM t WHERE customerid IN (SELECT 1)", ""),
+            ("DELETE FROM t WHERE upper(name) = 'A'", "row-level"),
+        ] {
+            let e = fails(&s, sql).await;
+            assert!(e.to_string().contains(part), "{sql}: {e}");
+        }
+        assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
+        rows(&s, "DELETE FROM t WHERE false").await;
+        assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
+        rows(&s, "INSERT OVERWRITE t SELECT customerId + 10, name, day FROM t WHERE customerId = 3").await;
+        assert!(count(rows(&s, "SELECT customerid FROM t").await).contains("| 13 "));
+        rows(&s, "PREPARE add (int) AS INSERT INTO t (customerId) VALUES ($1)").await;
+        rows(&s, "EXECUTE add(5)").await;
+        rows(&s, "EXECUTE add(6)").await;
+        assert!(count(rows(&s, "SELECT sum(customerid) FROM t").await).contains("| 24 "));
+        let affected = rows(&s, "TRUNCATE TABLE t").await;
+        assert!(count(affected).contains("| 3 "));
+        assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 0 "));
     }
 }

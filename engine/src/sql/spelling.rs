@@ -118,10 +118,11 @@ impl Spellings {
         }
     }
 
-    /// Spellings for expressions over `schema` alone.
-    pub(crate) fn of_schema(schema: &Schema) -> Self {
+    /// Spellings for expressions over one relation, known as `name`.
+    pub(crate) fn of_table(schema: &Schema, name: &str) -> Self {
         let mut spellings = Self::default();
         spellings.learn_schema(schema);
+        spellings.learn_relation(&Ident::new(name));
         spellings
     }
 

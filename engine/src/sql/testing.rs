@@ -1,6 +1,17 @@
 //! A session without catalogs or with one of ours, for the tests of this module.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use fjord_catalog::catalog::{Catalog, CreateMode, CreateTable};
+use fjord_catalog::change::CommitOptions;
+use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
+use fjord_catalog::metastore::View;
+use fjord_catalog::name::{Namespace, TableName};
+use fjord_catalog::spec::{
+    FormatVersion, NestedField, PrimitiveType, Schema, SortOrder, Type, UnboundPartitionSpec,
+};
 use fjord_catalog::storage::Storage;
 use futures::TryStreamExt;
 
@@ -44,4 +55,82 @@ pub(crate) async fn rows(session: &Session, sql: &str) -> Vec<RecordBatch> {
 
 pub(crate) async fn fails(session: &Session, sql: &str) -> Error {
     run(session, sql).await.map(drop).unwrap_err()
+}
+
+/// A lake with the table `t (customerId int not null, name string, day date)`.
+pub(crate) struct TestLake {
+    engine: Engine,
+    catalog: Catalog,
+    _directory: tempfile::TempDir,
+}
+
+fn name(name: &str) -> TableName {
+    TableName::new(Namespace::parse("default").unwrap(), name).unwrap()
+}
+
+pub(crate) async fn lake() -> TestLake {
+    let directory = tempfile::tempdir().unwrap();
+    let warehouse = format!("file://{}/warehouse", directory.path().display());
+    let options = EmbeddedOptions::new(directory.path().join("catalog.db"), &warehouse);
+    let embedded = Arc::new(Embedded::open(options).await.unwrap());
+    let catalog = Catalog::new("iceberg", embedded, Storage::local(), warehouse);
+    let namespace = Namespace::parse("default").unwrap();
+    catalog.create_namespace(&namespace, BTreeMap::new()).await.unwrap();
+    let field = |id, name: &str, required, ty| {
+        let ty = Type::Primitive(ty);
+        Arc::new(if required {
+            NestedField::required(id, name, ty)
+        } else {
+            NestedField::optional(id, name, ty)
+        })
+    };
+    let schema = Schema::builder()
+        .with_fields([
+            field(1, "customerId", true, PrimitiveType::Int),
+            field(2, "name", false, PrimitiveType::String),
+            field(3, "day", false, PrimitiveType::Date),
+        ])
+        .build()
+        .unwrap();
+    let staged = catalog
+        .stage_table(CreateTable {
+            name: name("t"),
+            schema,
+            partition_spec: UnboundPartitionSpec::builder().build(),
+            sort_order: SortOrder::unsorted_order(),
+            location: None,
+            properties: std::collections::HashMap::new(),
+            format_version: FormatVersion::V2,
+            mode: CreateMode::Create,
+        })
+        .await
+        .unwrap();
+    catalog.commit_staged(staged, Vec::new(), CommitOptions::default()).await.unwrap();
+    let engine = engine(1 << 30);
+    engine.mount(catalog.clone()).unwrap();
+    TestLake { engine, catalog, _directory: directory }
+}
+
+impl TestLake {
+    pub(crate) fn session(&self) -> Session {
+        self.engine.session(SessionOptions::default())
+    }
+
+    /// Snapshot ids of `t`, oldest first.
+    pub(crate) async fn snapshots(&self) -> Vec<i64> {
+        let table = self.catalog.load_table(&name("t")).await.unwrap();
+        table.metadata().history().iter().map(|h| h.snapshot_id).collect()
+    }
+
+    pub(crate) async fn view(&self, view: &str, sql: &str) {
+        let view = View {
+            name: name(view),
+            sql: sql.to_owned(),
+            columns: Vec::new(),
+            default_catalog: "iceberg".to_owned(),
+            default_namespace: Namespace::parse("default").unwrap(),
+            properties: BTreeMap::new(),
+        };
+        self.catalog.metastore().put_view(view, false).await.unwrap();
+    }
 }
