@@ -15,3 +15,13 @@ pub(crate) mod parse_create;
 pub(crate) mod parse_alter;
 pub(crate) mod parse_show;
 pub mod parse;
+pub(crate) mod columns;
+pub(crate) mod terms;
+pub mod create;
+pub(crate) mod alter;
+pub(crate) mod drop;
+pub(crate) mod schema;
+pub(crate) mod view;
+pub(crate) mod comment;
+#[cfg(test)]
+mod tests;
