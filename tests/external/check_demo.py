@@ -29,9 +29,9 @@ CREATE TABLE judged AS
     WHEN NOT regexp_full_match(trim(purchased_on), '\\d{{4}}-\\d{{2}}-\\d{{2}}')
       OR try_strptime(trim(purchased_on), '%Y-%m-%d') IS NULL THEN 'impossible date'
     WHEN trim(purchased_on) > '1998-06-30' THEN 'date after the data ends'
-    WHEN NOT coalesce(regexp_full_match(trim(amount), '-?\\d+\\.\\d{{2}}'), false)
+    WHEN NOT coalesce(regexp_full_match(trim(amount), '-?\\d*\\.\\d{{2}}'), false)
       THEN 'malformed amount'
-    WHEN trim(amount) LIKE '-%' THEN 'negative amount'
+    WHEN replace(trim(amount), '.', '')::bigint < 0 THEN 'negative amount'
   END AS reason
   FROM numbered;
 CREATE TABLE good AS
