@@ -1,14 +1,41 @@
 //! CREATE TABLE AS: a staged table, its files, and one commit.
 
+use fjord_catalog::change::CommitOptions;
+
 use super::context::StatementContext;
 use super::ddl::ast::CreateTableStatement;
+use super::ddl::create::{Creation, plan_create};
+use super::session_queries::sql_scope;
+use super::{plan, select};
 use crate::error::{Error, Result};
-use crate::query::QueryResult;
+use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
+use crate::iceberg::write::{WriteTarget, plan_write};
+use crate::query::{QueryResult, ResultKind};
 
+/// Runs a CTAS: nobody sees the table before all of its rows.
 pub(crate) async fn run(
-    _ctx: &StatementContext,
+    ctx: &StatementContext,
     statement: &CreateTableStatement,
 ) -> Result<QueryResult> {
-    std::future::ready(()).await;
-    Err(Error::unsupported(format!("not supported yet: CREATE TABLE {} AS", statement.name)))
+    let Some(query) = &statement.query else {
+        return Err(Error::invalid("CREATE TABLE AS needs a query"));
+    };
+    let rows = plan::plan_query(ctx, query.query.as_ref().clone()).await?;
+    let created = plan_create(statement, &sql_scope(ctx), Some(rows.schema().as_arrow())).await?;
+    let (target, create) = match created {
+        Creation::Skipped(message) => return Ok(QueryResult::done(message)),
+        Creation::Make(target, create) => (target, create),
+    };
+    let staged = target.catalog.stage_table(*create).await?;
+    if !statement.with_data {
+        target.catalog.commit_staged(staged, Vec::new(), CommitOptions::default()).await?;
+        return Ok(QueryResult::done(format!("created table {target}")));
+    }
+    let input = plan::physical(ctx, &rows).await?;
+    let write_to = WriteTarget { catalog: target.catalog.clone(), table: staged.table.clone() };
+    let write = plan_write(input, &write_to, ctx.state.as_ref())?;
+    let action = CommitAction::Create(Box::new(staged));
+    let options = CommitOptions::default();
+    let commit = plan_commit(write, &write_to, action, options, CommitOutcome::default())?;
+    select::execute(ctx, commit, ResultKind::Affected, None)
 }

@@ -29,7 +29,6 @@ pub(crate) fn respell(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     while at < significant.len() {
         let here = significant[at];
         respelt.extend_from_slice(&tokens[next_token..here]);
-        next_token = here;
         let peek = |n: usize| significant.get(at + n).map(|i| &tokens[*i]);
         let is = |n: usize, text: &str| {
             peek(n).is_some_and(|t| match &t.token {
