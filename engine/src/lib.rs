@@ -10,6 +10,7 @@ pub mod iceberg;
 pub(crate) mod unplanned;
 pub(crate) mod services;
 pub mod sql;
+pub mod information_schema;
 pub mod session;
 pub mod engine;
 

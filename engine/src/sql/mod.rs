@@ -10,11 +10,15 @@
 pub mod quote;
 pub mod types;
 pub mod literal;
+pub mod scope;
+pub mod information;
 pub(crate) mod deep;
 pub(crate) mod dialect;
 pub(crate) mod time_travel;
 pub(crate) mod copy;
 pub mod ddl;
+pub mod show;
+pub mod run;
 pub mod statement;
 pub(crate) mod depth;
 pub(crate) mod parse;

@@ -1,0 +1,85 @@
+//! Runs what [`crate::sql::ddl`] parsed: one match from statement to the function of its family.
+
+use arrow::record_batch::RecordBatch;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::ddl::ast::DdlStatement;
+use crate::sql::ddl::{alter, comment, create, drop, schema, view};
+use crate::sql::scope::SqlScope;
+use crate::sql::show;
+
+/// What a statement came to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Something was done; the text says what.
+    Done(String),
+    /// Rows of SHOW or DESCRIBE.
+    Rows(RecordBatch),
+    /// `USE`: the session's catalog and schema from now on (both exist).
+    Use {
+        /// The catalog's name as mounted.
+        catalog: String,
+        /// The schema as stored, dotted when nested.
+        schema: String,
+    },
+}
+
+/// Runs a statement. A CTAS is not for this function: its rows are planned by the caller, with
+/// [`create::plan_create`].
+pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outcome> {
+    let done = match statement {
+        DdlStatement::CreateTable(table) if table.query.is_some() => {
+            return Err(Error::new(ErrorKind::Bug, "a CTAS reached the runner of plain DDL"));
+        }
+        DdlStatement::CreateTable(table) => create::run_create(table, scope).await,
+        DdlStatement::CreateView(view) => view::run_create_view(view, scope).await,
+        DdlStatement::CreateSchema { name, if_not_exists, properties } => {
+            schema::run_create_schema(name, *if_not_exists, properties, scope).await
+        }
+        DdlStatement::DropTable { name, if_exists, purge } => {
+            drop::run_drop_table(name, *if_exists, *purge, scope).await
+        }
+        DdlStatement::DropView { name, if_exists } => {
+            drop::run_drop_view(name, *if_exists, scope).await
+        }
+        DdlStatement::DropSchema { name, if_exists, cascade } => {
+            drop::run_drop_schema(name, *if_exists, *cascade, scope).await
+        }
+        DdlStatement::AlterTable { name, if_exists, actions } => {
+            alter::run_alter_table(name, *if_exists, actions, scope).await
+        }
+        DdlStatement::AlterView { name, if_exists, action } => {
+            view::run_alter_view(name, *if_exists, action, scope).await
+        }
+        DdlStatement::AlterSchema { name, changes } => {
+            schema::run_alter_schema(name, changes, scope).await
+        }
+        DdlStatement::Comment { target, comment } => {
+            comment::run_comment(target, comment.as_deref(), scope).await
+        }
+        DdlStatement::Show(what) => return show::run_show(what, scope).await.map(Outcome::Rows),
+        DdlStatement::Describe(what) => {
+            return show::describe::run_describe(what, scope).await.map(Outcome::Rows);
+        }
+        DdlStatement::Use(path) => {
+            // `USE c` means a schema; a lone name that is a catalog's is a likely mistake.
+            let (catalog, namespace) = scope.resolve_schema(Some(path))?;
+            let (stored, _) =
+                catalog.metastore().load_namespace(&namespace).await.map_err(|e| {
+                    let hint = match path.0.as_slice() {
+                        [name] if scope.catalog(name).is_ok() => {
+                            format!("{e}; to use catalog \"{name}\", write USE {name}.schema")
+                        }
+                        _ => e.to_string(),
+                    };
+                    Error::new(Error::from(fjord_catalog::Error::new(e.kind(), "")).kind(), hint)
+                        .with_source(e)
+                })?;
+            return Ok(Outcome::Use {
+                catalog: catalog.name().to_owned(),
+                schema: stored.to_string(),
+            });
+        }
+    };
+    done.map(Outcome::Done)
+}
