@@ -10,7 +10,6 @@ pub mod iceberg;
 pub(crate) mod unplanned;
 pub(crate) mod services;
 pub mod sql;
-pub mod information_schema;
 pub mod session;
 pub mod engine;
 

@@ -32,6 +32,7 @@ pub(crate) mod information_schema;
 pub(crate) mod resolve;
 pub(crate) mod provider;
 pub(crate) mod plan;
+pub(crate) mod session_queries;
 pub(crate) mod select;
 pub(crate) mod settings;
 pub(crate) mod insert;

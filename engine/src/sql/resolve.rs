@@ -77,7 +77,7 @@ async fn open_named(
     let schema = name.name.namespace.to_string();
     if schema.eq_ignore_ascii_case(information_schema::SCHEMA) {
         let table = name.name.name.to_lowercase();
-        return information_schema::relation(ctx, &name.catalog, &table).await;
+        return information_schema::relation(ctx, &name.catalog, &table);
     }
     if let Some((base, kind)) = name.name.name.rsplit_once('$') {
         let base = QualifiedName {

@@ -6,8 +6,9 @@ use sqlparser::ast::Statement as Sql;
 
 use super::context::StatementContext;
 use super::ddl::ast::DdlStatement;
+use super::run::{self, Outcome};
 use super::statement::Parsed;
-use super::{copy, ctas, delete, explain, insert, prepare, select, settings};
+use super::{copy, ctas, delete, explain, insert, prepare, select, session_queries, settings};
 use crate::error::{Error, Result};
 use crate::query::QueryResult;
 
@@ -23,13 +24,20 @@ pub(crate) fn run<'a>(ctx: &'a StatementContext, statement: &'a Parsed) -> Runni
                 Box::pin(ctas::run(ctx, create))
             }
             DdlStatement::Use(name) => Box::pin(settings::run_use(ctx, name)),
-            _ => Box::pin(std::future::ready(Err(Error::unsupported("DDL is not built yet")))),
+            other => Box::pin(run_other_ddl(ctx, other)),
         },
         Parsed::Copy(copy) => Box::pin(copy::run(ctx, copy)),
         Parsed::Explain(explain) => Box::pin(explain::run(ctx, explain)),
         Parsed::Prepare(name, prepared) => {
             Box::pin(std::future::ready(prepare::prepare(ctx, name, prepared)))
         }
+    }
+}
+
+async fn run_other_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Result<QueryResult> {
+    match run::run_ddl(statement, &session_queries::sql_scope(ctx)).await? {
+        Outcome::Done(text) => Ok(QueryResult::done(text)),
+        Outcome::Rows(batch) => Ok(QueryResult::rows(batch.schema(), vec![batch])),
     }
 }
 

@@ -15,17 +15,10 @@ pub enum Outcome {
     Done(String),
     /// Rows of SHOW or DESCRIBE.
     Rows(RecordBatch),
-    /// `USE`: the session's catalog and schema from now on (both exist).
-    Use {
-        /// The catalog's name as mounted.
-        catalog: String,
-        /// The schema as stored, dotted when nested.
-        schema: String,
-    },
 }
 
-/// Runs a statement. A CTAS is not for this function: its rows are planned by the caller, with
-/// [`create::plan_create`].
+/// Runs a statement. Two are not for this function: a CTAS, whose rows are planned by the caller
+/// (with [`create::plan_create`]), and USE, which changes the session.
 pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outcome> {
     let done = match statement {
         DdlStatement::CreateTable(table) if table.query.is_some() => {
@@ -61,24 +54,8 @@ pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outco
         DdlStatement::Describe(what) => {
             return show::describe::run_describe(what, scope).await.map(Outcome::Rows);
         }
-        DdlStatement::Use(path) => {
-            // `USE c` means a schema; a lone name that is a catalog's is a likely mistake.
-            let (catalog, namespace) = scope.resolve_schema(Some(path))?;
-            let (stored, _) =
-                catalog.metastore().load_namespace(&namespace).await.map_err(|e| {
-                    let hint = match path.0.as_slice() {
-                        [name] if scope.catalog(name).is_ok() => {
-                            format!("{e}; to use catalog \"{name}\", write USE {name}.schema")
-                        }
-                        _ => e.to_string(),
-                    };
-                    Error::new(Error::from(fjord_catalog::Error::new(e.kind(), "")).kind(), hint)
-                        .with_source(e)
-                })?;
-            return Ok(Outcome::Use {
-                catalog: catalog.name().to_owned(),
-                schema: stored.to_string(),
-            });
+        DdlStatement::Use(_) => {
+            return Err(Error::new(ErrorKind::Bug, "USE reached the runner of DDL"));
         }
     };
     done.map(Outcome::Done)

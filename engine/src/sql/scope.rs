@@ -35,9 +35,9 @@ pub trait Queries: std::fmt::Debug + Send + Sync {
     /// The columns that a query of the session yields.
     async fn query_schema(&self, query: &Query) -> Result<SchemaRef>;
 
-    /// The columns of a view's query, planned where the view says. A view that reads itself, be it
-    /// through others, is an error.
-    async fn view_schema(&self, view: &View) -> Result<SchemaRef>;
+    /// The columns of a view's query, planned where the view says; `catalog` holds the view. One
+    /// that reads itself, be it through others, is an error.
+    async fn view_schema(&self, catalog: &str, view: &View) -> Result<SchemaRef>;
 
     /// Every function that queries may call.
     fn functions(&self) -> Vec<FunctionEntry>;

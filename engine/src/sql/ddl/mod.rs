@@ -23,3 +23,5 @@ pub(crate) mod drop;
 pub(crate) mod schema;
 pub(crate) mod view;
 pub(crate) mod comment;
+#[cfg(test)]
+mod tests;

@@ -91,7 +91,7 @@ async fn check_view(view: &View, target: &Resolved, scope: &SqlScope) -> Result<
     let naming = |e: Error| Error::new(e.kind(), format!("view \"{target}\": {e}")).with_source(e);
     // A view's columns are named by the query here, whatever names the view gives them.
     let bare = View { columns: Vec::new(), ..view.clone() };
-    let schema = scope.queries().view_schema(&bare).await.map_err(naming)?;
+    let schema = scope.queries().view_schema(target.catalog.name(), &bare).await.map_err(naming)?;
     let from_query: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     let names: Vec<&str> = if view.columns.is_empty() {
         from_query

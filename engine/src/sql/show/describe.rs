@@ -48,7 +48,7 @@ pub(crate) async fn relation_columns(
     match find(&resolved).await? {
         Found::Table(table) => Ok(table_columns(table.metadata())),
         Found::View(view) => {
-            let schema = scope.queries().view_schema(&view).await?;
+            let schema = scope.queries().view_schema(resolved.catalog.name(), &view).await?;
             Ok(view_columns(&view, &schema))
         }
         Found::Nothing => Err(not_found("table or view", &resolved)),
