@@ -19,6 +19,8 @@ const STACK_BYTES: usize = 256 << 20;
 /// Statements that are planned at the same time; others wait.
 const PLANNERS_MAX: usize = 64;
 
+const THREAD_NAME: &str = "fjord-planner";
+
 static PLANNERS: Semaphore = Semaphore::const_new(PLANNERS_MAX);
 
 fn start<T: Send + 'static>(
@@ -26,7 +28,7 @@ fn start<T: Send + 'static>(
     report: impl FnOnce(Result<T>) + Send + 'static,
 ) -> Result<thread::JoinHandle<()>> {
     thread::Builder::new()
-        .name("fjord-planner".to_owned())
+        .name(THREAD_NAME.to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
             report(catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|p| Err(panicked(&*p))));
@@ -72,6 +74,10 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
+    // Work inside work is on a deep stack already; waiting for a second permit could wait for ever.
+    if thread::current().name() == Some(THREAD_NAME) {
+        return Box::pin(work).await;
+    }
     let _permit = PLANNERS.acquire().await.map_err(|_| vanished())?;
     let runtime = Handle::current();
     let (send, receive) = oneshot::channel();

@@ -60,13 +60,17 @@ const BATCH_TABLES: usize = 64;
 
 /// One relation of one catalog's information schema.
 #[derive(Debug)]
-pub struct InformationProvider {
+pub(crate) struct InformationProvider {
     source: Source,
 }
 
 impl InformationProvider {
     /// The relation `table` of `catalog`; `queries` plans views for their columns.
-    pub fn new(table: InformationTable, catalog: Catalog, queries: Arc<dyn Queries>) -> Self {
+    pub(crate) fn new(
+        table: InformationTable,
+        catalog: Catalog,
+        queries: Arc<dyn Queries>,
+    ) -> Self {
         let schema = table.schema();
         Self { source: Source { table, catalog, queries, schema, filters: Arc::default() } }
     }
