@@ -1,3 +1,17 @@
 //! Tests that SQL alone cannot express: crashes, races, damage, limits, the shape of the code.
+//!
+//! Those that run `fjord` as a process take it from beside themselves: `tests/run` builds it first.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that fails panics; helpers of tests are tests too"
+)]
 
+mod process;
+mod whole;
+mod faults;
+#[cfg(feature = "failpoints")]
+mod kill;
+mod race;
 mod tidy;

@@ -302,8 +302,12 @@ impl Embedded {
         if expired.is_empty() || !asked.is_some_and(|v| v.eq_ignore_ascii_case("true")) {
             return;
         }
-        if let Err(error) = self.storage.delete_files(futures::stream::iter(expired)).await {
-            tracing::warn!(table = metadata.location(), %error, "old metadata files stay behind");
+        failpoint::hit("K9").await;
+        for file in expired {
+            if let Err(error) = self.storage.delete_file(&file).await {
+                tracing::warn!(file, %error, "an old metadata file stays behind");
+            }
+            failpoint::hit("K10").await;
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum CommitFault {
     LoseRequest,
     /// It is applied and the answer is lost: `CommitUnknown`.
     LoseAnswer,
+    /// The same, and so many loads of a table fail after it (see [`FaultMetastore::fail_loads`]).
+    LoseAnswerAndLoads(u64),
     /// The caller gives up (`CommitUnknown`), and the commit is applied later: during that many
     /// loads of a table, or at [`FaultMetastore::apply_late`].
     ApplyDuringLoad(u64),
@@ -133,6 +135,13 @@ impl Metastore for FaultMetastore {
             CommitFault::SpuriousStale => Err(injected(ErrorKind::Stale, "stale")),
             CommitFault::LoseAnswer => match self.inner.commit(commit).await {
                 Ok(_) => Err(unknown(&name)),
+                Err(e) => Err(e),
+            },
+            CommitFault::LoseAnswerAndLoads(loads) => match self.inner.commit(commit).await {
+                Ok(_) => {
+                    self.fail_loads(loads);
+                    Err(unknown(&name))
+                }
                 Err(e) => Err(e),
             },
             CommitFault::ApplyDuringLoad(loads) => {
