@@ -10,8 +10,13 @@
 
 mod process;
 mod whole;
+mod damage;
+mod parquet_damage;
+mod deep;
 mod faults;
 #[cfg(feature = "failpoints")]
 mod kill;
+mod memory;
+mod mutations;
 mod race;
 mod tidy;

@@ -97,8 +97,10 @@ impl Manifests {
             .try_get_with(Box::from(uri), async {
                 let bytes =
                     read_file(&self.storage, "manifest list", uri, self.file_bytes_max).await?;
-                let uri = uri.to_owned();
-                blocking(move || decode_list(&uri, &bytes, version)).await.map(Arc::new)
+                let uri_owned = uri.to_owned();
+                let list = blocking(move || decode_list(&uri_owned, &bytes, version)).await?;
+                check_list(uri, &list, snapshot)?;
+                Ok(Arc::new(list))
             })
             .await
             .map_err(shared)
@@ -125,12 +127,42 @@ impl Manifests {
         self.manifests
             .try_get_with(key, async {
                 let bytes = read_file(&self.storage, "manifest", uri, self.file_bytes_max).await?;
+                check_length(manifest, bytes.len())?;
                 let manifest = manifest.clone();
                 blocking(move || decode_manifest(&manifest, &bytes)).await.map(Arc::new)
             })
             .await
             .map_err(shared)
     }
+}
+
+/// An Avro file that was cut off between two blocks reads as a shorter one. For a manifest, the list
+/// knows the length.
+fn check_length(manifest: &ManifestFile, found: usize) -> Result<()> {
+    if i64::try_from(found).is_ok_and(|found| found == manifest.manifest_length) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "manifest {:?} has {found} bytes where its manifest list says {}",
+            manifest.manifest_path, manifest.manifest_length
+        ),
+    ))
+}
+
+/// For a manifest list only the snapshot's summary can tell; other engines' totals are not exact
+/// enough for more than this.
+fn check_list(uri: &str, list: &[ManifestFile], snapshot: &Snapshot) -> Result<()> {
+    let total = |key| snapshot.summary().additional_properties.get(key)?.parse::<u64>().ok();
+    let files = total("total-data-files").unwrap_or(0);
+    if !list.is_empty() || files == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Corrupt,
+        format!("manifest list {uri:?} is empty where its snapshot has {files} data files"),
+    ))
 }
 
 /// Decoding is pure computation, up to hundreds of milliseconds: not for the IO threads.

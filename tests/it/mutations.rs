@@ -1,0 +1,315 @@
+//! Thousands of damaged files through whole queries: an error that names the file, or an answer;
+//! no panic, no hang, no flood of memory. `FJORD_MUTATIONS` sets how many of each kind.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
+use fastrand::Rng;
+use fjord_catalog::catalog::Catalog;
+use fjord_catalog::change::{CommitOptions, RowsChange};
+use fjord_catalog::predicate::Predicate;
+use fjord_catalog::spec::DataFile;
+use fjord_catalog::table::Table;
+use fjord_engine::ErrorKind;
+use fjord_tests::lake::{Lake, LakeOptions};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::damage::{self, Damaged, Demand};
+use crate::parquet_damage;
+use crate::process::measured;
+use crate::whole::load;
+
+const MUTATIONS: usize = 2_000;
+const HANG_MAX: Duration = Duration::from_secs(5);
+/// Of the whole test process, other tests included.
+const PEAK_KIB_MAX: u64 = 3 << 20;
+/// Damaged data files that one table refers to.
+const FILES: usize = 250;
+
+type Outcome = fjord_engine::Result<Vec<RecordBatch>>;
+
+fn mutations() -> usize {
+    std::env::var_os("FJORD_MUTATIONS").map_or(MUTATIONS, |n| n.to_str().unwrap().parse().unwrap())
+}
+
+/// Runs queries on damaged files and judges how they end.
+struct Court {
+    kind: &'static str,
+    runtime: Runtime,
+    begun: Instant,
+    right: String,
+    errors: usize,
+    answers: usize,
+    slowest: Duration,
+}
+
+impl Court {
+    fn new(kind: &'static str, runtime: Runtime, right: &[RecordBatch]) -> Self {
+        let begun = Instant::now();
+        let right = rows_of(right);
+        Self { kind, runtime, begun, right, errors: 0, answers: 0, slowest: Duration::ZERO }
+    }
+
+    fn judge(
+        &mut self,
+        number: usize,
+        damaged: &Damaged,
+        file: &str,
+        query: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        let case = format!("{} {number} of {file}: {}", self.kind, damaged.what);
+        let (send, receive) = channel();
+        let begun = Instant::now();
+        let task = self.runtime.spawn(async move {
+            let outcome = query.await;
+            send.send(outcome).unwrap();
+        });
+        let outcome = match receive.recv_timeout(HANG_MAX) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Timeout) => panic!("{case}: hangs"),
+            Err(RecvTimeoutError::Disconnected) => panic!("{case}: a panic escaped"),
+        };
+        self.runtime.block_on(task).unwrap();
+        self.slowest = self.slowest.max(begun.elapsed());
+        match outcome {
+            Ok(batches) => {
+                self.answers += 1;
+                assert_ne!(damaged.demand, Demand::Error, "{case}: was read");
+                if damaged.demand == Demand::ErrorOrRight {
+                    assert_eq!(rows_of(&batches), self.right, "{case}: was read wrong");
+                }
+            }
+            Err(e) => {
+                self.errors += 1;
+                let text = format!("{e:?}");
+                assert_ne!(e.kind(), ErrorKind::Bug, "{case}: {text}");
+                assert!(
+                    damaged.demand == Demand::Anything || text.contains(file),
+                    "{case}: the error does not name it: {text}"
+                );
+            }
+        }
+    }
+
+    fn close(self) {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak_kib = peak.and_then(|p| p.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
+        assert!(peak_kib < PEAK_KIB_MAX, "{}: {peak_kib} KiB at most", self.kind);
+        measured(&format!(
+            "mutations: {}: {} errors, {} answers, slowest {} ms, {:.0} s, peak {} MiB",
+            self.kind,
+            self.errors,
+            self.answers,
+            self.slowest.as_millis(),
+            self.begun.elapsed().as_secs_f64(),
+            peak_kib >> 10
+        ));
+    }
+}
+
+fn rows_of(batches: &[RecordBatch]) -> String {
+    let text = pretty_format_batches(batches).unwrap().to_string();
+    let mut lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_stack_size(8 << 20).enable_all().build().unwrap()
+}
+
+/// A lake with the table `m` of a few types: three commits of `rows` rows each.
+async fn make(rows: usize) -> (TempDir, Lake) {
+    let directory = tempfile::tempdir().unwrap();
+    let lake = open(directory.path().to_owned()).await;
+    lake.run(
+        "CREATE TABLE m (p bigint, id bigint, s varchar, d double, c decimal(10,2), b boolean,
+         at timestamp, l array(bigint), r row(x int, y varchar)) PARTITIONED BY (p)",
+    )
+    .await
+    .unwrap();
+    for commit in 0..3 {
+        let first = commit * rows;
+        let sql = format!(
+            "INSERT INTO m SELECT {commit}, v, concat('name ', v % 17), v / 7.0, cast(v as decimal(10,2)),
+             v % 3 = 0, to_timestamp(v * 1000), make_array(v, v + 1), named_struct('x', cast(v as int), 'y', 'why')
+             FROM (SELECT value AS v FROM generate_series({first}, {}))",
+            first + rows - 1
+        );
+        lake.run(&sql).await.unwrap_or_else(|e| panic!("{e:?}"));
+    }
+    (directory, lake)
+}
+
+/// As a new process would: nothing cached.
+async fn open(path: PathBuf) -> Lake {
+    Lake::open(&path, LakeOptions::default(), |m| m).await.unwrap()
+}
+
+async fn read_anew(path: PathBuf) -> Outcome {
+    let lake = Lake::open(&path, LakeOptions::default(), |m| m).await.unwrap();
+    lake.run("SELECT * FROM m").await
+}
+
+fn local(uri: &str) -> &Path {
+    Path::new(uri.strip_prefix("file://").unwrap())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().and_then(OsStr::to_str).unwrap().to_owned()
+}
+
+/// Damages one file of `m` again and again, in place, and reads the table with fresh caches.
+fn in_place(
+    kind: &'static str,
+    seed: u64,
+    choose: impl AsyncFn(&Lake, &Table) -> String,
+    damage: impl Fn(&mut Rng, usize, &[u8]) -> Damaged,
+) {
+    let runtime = runtime();
+    let (directory, lake) = runtime.block_on(make(20));
+    let path = runtime.block_on(async {
+        let table = load(&lake, "m").await.unwrap();
+        choose(&lake, &table).await
+    });
+    let path = local(&path).to_owned();
+    let right = runtime.block_on(lake.run("SELECT * FROM m")).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let mut rng = Rng::with_seed(seed);
+    let mut court = Court::new(kind, runtime, &right);
+    for number in 0..mutations() {
+        let damaged = damage(&mut rng, number, &bytes);
+        std::fs::write(&path, &damaged.bytes).unwrap();
+        let query = read_anew(directory.path().to_owned());
+        court.judge(number, &damaged, &name_of(&path), query);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let after = court.runtime.block_on(read_anew(directory.path().to_owned())).unwrap();
+    assert_eq!(rows_of(&after), court.right);
+    court.close();
+}
+
+#[test]
+fn damaged_table_metadata_is_an_error_or_an_answer() {
+    in_place(
+        "table metadata",
+        1,
+        async |_, table| table.metadata_location().unwrap().to_owned(),
+        |rng, number, bytes| match number % 4 {
+            0 => damage::truncated(rng, bytes),
+            1 => damage::wrong_magic(rng, bytes, 0..1),
+            2 => damage::json(rng, bytes),
+            _ => damage::anywhere(rng, bytes),
+        },
+    );
+}
+
+#[test]
+fn a_damaged_manifest_list_is_an_error_or_an_answer() {
+    in_place(
+        "manifest list",
+        2,
+        async |_, table| table.current_snapshot().unwrap().manifest_list().to_owned(),
+        |rng, number, bytes| match number % 4 {
+            0 => damage::truncated(rng, bytes),
+            1 | 2 => damage::avro(rng, bytes),
+            _ => damage::anywhere(rng, bytes),
+        },
+    );
+}
+
+#[test]
+fn a_damaged_manifest_is_an_error_or_an_answer() {
+    in_place(
+        "manifest",
+        3,
+        async |lake, table| {
+            let snapshot = table.current_snapshot().unwrap();
+            let list = lake.catalog().load_manifest_list(table, snapshot).await.unwrap();
+            list[1].manifest_path.clone()
+        },
+        |rng, number, bytes| match number % 4 {
+            0 => damage::truncated(rng, bytes),
+            1 | 2 => damage::avro(rng, bytes),
+            _ => damage::anywhere(rng, bytes),
+        },
+    );
+}
+
+/// One data file of `m`.
+async fn data_file(lake: &Lake, table: &Table) -> DataFile {
+    let snapshot = table.current_snapshot().unwrap();
+    let list = lake.catalog().load_manifest_list(table, snapshot).await.unwrap();
+    let entries = lake.catalog().load_manifest(table, &list[0]).await.unwrap();
+    DataFile::clone(entries[0].data_file())
+}
+
+/// `file` under another path, size and partition.
+fn copy_of(table: &Table, file: &DataFile, path: &Path, size: usize, partition: i64) -> DataFile {
+    let spec = table.metadata().default_partition_spec();
+    let json = Catalog::data_file_to_json(table, spec, file.clone()).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json["file_path"] = format!("file://{}", path.display()).into();
+    json["file_size_in_bytes"] = size.into();
+    json["partition"]["p"] = partition.into();
+    Catalog::data_file_from_json(table, spec.spec_id(), &json.to_string()).unwrap()
+}
+
+#[test]
+fn a_damaged_data_file_is_an_error_or_an_answer() {
+    let runtime = runtime();
+    let (directory, lake) = runtime.block_on(make(300));
+    let lake = std::sync::Arc::new(lake);
+    let table = runtime.block_on(load(&lake, "m")).unwrap();
+    let file = runtime.block_on(data_file(&lake, &table));
+    let bytes = std::fs::read(local(file.file_path())).unwrap();
+    let columns = "id, s, d, c, b, at, l, r";
+    // The list has the newest manifest first: that of the commit that wrote partition 2.
+    let right = format!("SELECT {columns} FROM m WHERE p = 2");
+    let right = runtime.block_on(lake.run(&right)).unwrap();
+    let mut court = Court::new("data file", runtime, &right);
+    let mut rng = Rng::with_seed(4);
+    for first in (0..mutations()).step_by(FILES) {
+        let all: Vec<(Damaged, PathBuf)> = (first..(first + FILES).min(mutations()))
+            .map(|number| {
+                let damaged = match number % 4 {
+                    0 => damage::truncated(&mut rng, &bytes),
+                    1 | 2 => parquet_damage::footer(&mut rng, &bytes),
+                    _ => damage::anywhere(&mut rng, &bytes),
+                };
+                let path = directory.path().join(format!("damaged-{number}.parquet"));
+                std::fs::write(&path, &damaged.bytes).unwrap();
+                (damaged, path)
+            })
+            .collect();
+        let copies = all.iter().enumerate().map(|(index, (damaged, path))| {
+            // The manifest knows the true size or, as if the damage came later, the old one.
+            let size = if index % 8 < 4 { damaged.bytes.len() } else { bytes.len() };
+            copy_of(&table, &file, path, size, i64::try_from(index).unwrap())
+        });
+        let change =
+            RowsChange::OverwriteWhere { filter: Predicate::True, files: copies.collect() };
+        let replaced = async {
+            let head = load(&lake, "m").await.unwrap();
+            lake.catalog().commit_rows(&head, change, CommitOptions::default()).await
+        };
+        court.runtime.block_on(replaced).unwrap();
+        for (index, (damaged, path)) in all.iter().enumerate() {
+            let number = first + index;
+            let sql = match number % 5 {
+                0 => format!("SELECT {columns} FROM m WHERE p = {index} AND id >= 0 AND s <> 'x'"),
+                _ => format!("SELECT {columns} FROM m WHERE p = {index}"),
+            };
+            let lake = std::sync::Arc::clone(&lake);
+            court.judge(number, damaged, &name_of(path), async move { lake.run(&sql).await });
+        }
+    }
+    court.close();
+}
