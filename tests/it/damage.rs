@@ -163,3 +163,27 @@ pub(crate) fn json(rng: &mut Rng, bytes: &[u8]) -> Damaged {
     *at = new;
     Damaged { bytes: serde_json::to_vec(&document).unwrap(), what, demand: Demand::Anything }
 }
+
+/// A configuration with a line that no version accepts.
+pub(crate) fn toml(rng: &mut Rng, text: &str) -> Damaged {
+    let lines = [
+        "memory_limit = 99999999999999999999999999",
+        "memory_limit = \"999999999999999TB\"",
+        "memory_limit = -1",
+        "x = [[[[[[[[[[[[[[[[",
+        "data_dir = 1979-05-27",
+        "catalog = 7",
+        "[catalog.iceberg]",
+        "[[catalog]]",
+        "= 1",
+        "type = \"\\uD800\"",
+        "warehouse = \"\"\"",
+        "unknown = true",
+    ];
+    let line = lines[rng.usize(..lines.len())];
+    let mut all: Vec<&str> = text.lines().collect();
+    let at = rng.usize(..all.len());
+    all.insert(at, line);
+    let what = format!("line {at} is {line:?}");
+    Damaged { bytes: all.join("\n").into_bytes(), what, demand: Demand::Error }
+}

@@ -313,3 +313,42 @@ fn a_damaged_data_file_is_an_error_or_an_answer() {
     }
     court.close();
 }
+
+#[test]
+fn a_damaged_configuration_is_an_error_or_a_configuration() {
+    const NAME: &str = "lake/fjord.toml";
+    let text = "# the lake\nmemory_limit = \"4GB\"\ndata_dir = '/srv/lake'\n\n[catalog.iceberg]\ntype = \"embedded\"\n\
+        warehouse = \"file:///srv/wärehouse\"\n\n[catalog.\"other\"]\ntype = \"embedded\"\n";
+    fjord_flight_server::config::parse(text.as_bytes(), NAME).unwrap();
+    let mut rng = Rng::with_seed(5);
+    let (mut errors, mut slowest) = (0, Duration::ZERO);
+    for number in 0..mutations() {
+        let damaged = match number % 4 {
+            // Cut off between two lines it is a shorter configuration.
+            0 => Damaged {
+                demand: Demand::Anything,
+                ..damage::truncated(&mut rng, text.as_bytes())
+            },
+            1 => damage::toml(&mut rng, text),
+            _ => damage::anywhere(&mut rng, text.as_bytes()),
+        };
+        let begun = Instant::now();
+        let parsed = std::panic::catch_unwind(|| {
+            fjord_flight_server::config::parse(&damaged.bytes, NAME)
+        });
+        slowest = slowest.max(begun.elapsed());
+        let case = format!("configuration {number}: {}", damaged.what);
+        match parsed {
+            Err(_) => panic!("{case}: a panic escaped"),
+            Ok(Ok(_)) => assert_ne!(damaged.demand, Demand::Error, "{case}: was read"),
+            Ok(Err(e)) => {
+                errors += 1;
+                let text = e.to_string();
+                // The file, then the key or the line, then what is wrong.
+                assert!(text.starts_with(NAME) && text.len() > NAME.len() + 4, "{case}: {text}");
+            }
+        }
+    }
+    assert!(slowest < HANG_MAX, "{slowest:?}");
+    measured(&format!("mutations: configuration: {errors} errors of {}", mutations()));
+}
