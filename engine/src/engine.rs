@@ -38,7 +38,12 @@ impl Engine {
     pub fn try_new(options: EngineOptions) -> Result<Self> {
         let limit = options.memory_limit_bytes.unwrap_or_else(runtime::default_memory_limit_bytes);
         let spill = SpillDir::create(&options.spill_dir)?;
-        let env = runtime::runtime_env(limit, &spill, options.storage.clone())?;
+        let env = runtime::runtime_env(
+            limit,
+            options.target_partitions,
+            &spill,
+            options.storage.clone(),
+        )?;
         let services = Services::new(
             options.storage,
             options.file_relations,

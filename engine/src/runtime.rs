@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use fjord_catalog::storage::Storage;
@@ -17,6 +17,7 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::SharedPool;
 
 /// The share of the machine's memory that operators may hold by default; the rest is for reading,
 /// decoding and whatever else the process does.
@@ -137,10 +138,15 @@ pub(crate) fn machine_memory_bytes() -> u64 {
 /// Builds the one runtime environment of a process.
 pub(crate) fn runtime_env(
     memory_limit_bytes: usize,
+    target_partitions: Option<usize>,
     spill: &SpillDir,
     storage: Storage,
 ) -> Result<Arc<RuntimeEnv>> {
-    let pool = TrackConsumersPool::new(FairSpillPool::new(memory_limit_bytes), TOP_CONSUMERS);
+    let partitions = target_partitions
+        .or_else(|| std::thread::available_parallelism().ok().map(NonZeroUsize::get))
+        .unwrap_or(1);
+    let pool = SharedPool::new(memory_limit_bytes, partitions);
+    let pool = TrackConsumersPool::new(pool, TOP_CONSUMERS);
     let disk = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![spill.path().to_path_buf()]));
     let env = RuntimeEnvBuilder::new()

@@ -138,8 +138,8 @@ async fn make(rows: usize) -> (TempDir, Lake) {
     for commit in 0..3 {
         let first = commit * rows;
         let sql = format!(
-            "INSERT INTO m SELECT {commit}, v, concat('name ', v % 17), v / 7.0, cast(v as decimal(10,2)),
-             v % 3 = 0, to_timestamp(v * 1000), make_array(v, v + 1), named_struct('x', cast(v as int), 'y', 'why')
+            "INSERT INTO m SELECT {commit}, v, concat('name ', v % 17), v / 7.0, cast(v as decimal(10,2)) AS c,
+             v % 3 = 0, to_timestamp(v * 1000) AS at, make_array(v, v + 1), named_struct('x', cast(v as int), 'y', 'why') AS r
              FROM (SELECT value AS v FROM generate_series({first}, {}))",
             first + rows - 1
         );
@@ -325,17 +325,15 @@ fn a_damaged_configuration_is_an_error_or_a_configuration() {
     for number in 0..mutations() {
         let damaged = match number % 4 {
             // Cut off between two lines it is a shorter configuration.
-            0 => Damaged {
-                demand: Demand::Anything,
-                ..damage::truncated(&mut rng, text.as_bytes())
-            },
+            0 => {
+                Damaged { demand: Demand::Anything, ..damage::truncated(&mut rng, text.as_bytes()) }
+            }
             1 => damage::toml(&mut rng, text),
             _ => damage::anywhere(&mut rng, text.as_bytes()),
         };
         let begun = Instant::now();
-        let parsed = std::panic::catch_unwind(|| {
-            fjord_flight_server::config::parse(&damaged.bytes, NAME)
-        });
+        let parsed =
+            std::panic::catch_unwind(|| fjord_flight_server::config::parse(&damaged.bytes, NAME));
         slowest = slowest.max(begun.elapsed());
         let case = format!("configuration {number}: {}", damaged.what);
         match parsed {

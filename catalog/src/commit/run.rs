@@ -39,6 +39,8 @@ pub(crate) struct Ended {
 /// What one attempt came to.
 enum Attempt {
     Done(Option<Table>),
+    /// It was applied by an earlier attempt that was told that it lost.
+    Found(Table),
     Lost,
     /// The head that the lost request was made for, and the error.
     Unknown(Box<Option<Table>>, Error),
@@ -77,6 +79,7 @@ async fn drive(
     let deadline = deadline_in(limits.total_max)?;
     let _turn = context.queue.wait(name, deadline).await?;
     let mut backoff = Backoff::new(limits.backoff_min, limits.backoff_max, deadline);
+    let mut raced = false;
     loop {
         // A lost race after a lost answer may have been lost to ourselves.
         if let Some(base) = &lost_answer.base
@@ -85,10 +88,15 @@ async fn drive(
         {
             return Ok(Some(*table));
         }
-        match attempt(context, name, operation, deadline).await {
+        match attempt(context, name, operation, deadline, raced).await {
             Attempt::Done(table) => return Ok(table),
+            Attempt::Found(table) => {
+                // Some answer went astray: nothing may be deleted.
+                lost_answer.base.get_or_insert(None);
+                return Ok(Some(table));
+            }
             Attempt::Failed(error) => return Err(error),
-            Attempt::Lost => {}
+            Attempt::Lost => raced = true,
             Attempt::Unknown(base, error) => {
                 let found = reconcile(
                     context.metastore,
@@ -118,11 +126,19 @@ async fn attempt(
     name: &TableName,
     operation: &mut dyn Operation,
     deadline: Instant,
+    raced: bool,
 ) -> Attempt {
     let head = match load(context, name, deadline).await {
         Ok(head) => head,
         Err(error) => return Attempt::Failed(error),
     };
+    // A request that was delivered twice loses its second race to itself.
+    if raced
+        && let Some(head) = &head
+        && operation.is_applied(head.metadata())
+    {
+        return Attempt::Found(head.clone());
+    }
     let commit = match operation.propose(head.as_ref()).await {
         Ok(Proposal::Commit(commit)) => commit,
         Ok(Proposal::Nothing) => return Attempt::Done(None),

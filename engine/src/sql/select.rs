@@ -281,25 +281,39 @@ mod tests {
         assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 3);
         let plan = rows(&s, "EXPLAIN INSERT INTO t SELECT * FROM t").await;
         assert!(format!("{plan:?}").contains("IcebergWriteExec"), "{plan:?}");
-        assert_eq!(fails(&s, "EXPLAIN ANALYZE INSERT INTO t SELECT * FROM t").await.kind(), ErrorKind::Unsupported);
-        let count = |b: Vec<arrow::array::RecordBatch>| format!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap());
+        assert_eq!(
+            fails(&s, "EXPLAIN ANALYZE INSERT INTO t SELECT * FROM t").await.kind(),
+            ErrorKind::Unsupported
+        );
+        let count = |b: Vec<arrow::array::RecordBatch>| {
+            format!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap())
+        };
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
         let first = lake.snapshots().await[0];
         let sql = format!("SELECT count(*) FROM t FOR VERSION AS OF {first}");
         assert!(count(rows(&s, &sql).await).contains("| 2 "));
-        let sql = format!("SELECT count(*) FROM t VERSION AS OF {first} a, t b WHERE a.CUSTOMERID = b.customerid");
+        let sql = format!(
+            "SELECT count(*) FROM t VERSION AS OF {first} a, t b WHERE a.CUSTOMERID = b.customerid"
+        );
         assert!(count(rows(&s, &sql).await).contains("| 2 "));
         let e = fails(&s, "SELECT * FROM t FOR VERSION AS OF 7").await;
         assert_eq!(e.kind(), ErrorKind::NotFound);
         assert!(e.to_string().contains(&first.to_string()), "{e}");
-        let e = fails(&s, "SELECT * FROM t FOR TIMESTAMP AS OF TIMESTAMP '2001-01-01 00:00:00'").await;
+        let e =
+            fails(&s, "SELECT * FROM t FOR TIMESTAMP AS OF TIMESTAMP '2001-01-01 00:00:00'").await;
         assert!(e.to_string().contains(&first.to_string()), "{e}");
         rows(&s, "SELECT * FROM t FOR TIMESTAMP AS OF now()").await;
 
         lake.view("v", "SELECT CUSTOMERID, upper(NAME) AS Loud FROM t").await;
         let batches = rows(&s, "SELECT loud, customerid FROM V WHERE LOUD = 'A'").await;
         assert_batches_eq!(
-            ["+------+------------+", "| Loud | customerId |", "+------+------------+", "| A    | 1          |", "+------+------------+"],
+            [
+                "+------+------------+",
+                "| Loud | customerId |",
+                "+------+------------+",
+                "| A    | 1          |",
+                "+------+------------+"
+            ],
             &batches
         );
         lake.view("w1", "SELECT * FROM w2").await;
@@ -327,7 +341,11 @@ mod tests {
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
         rows(&s, "DELETE FROM t WHERE false").await;
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
-        rows(&s, "INSERT OVERWRITE t SELECT customerId + 10, name, day FROM t WHERE customerId = 3").await;
+        rows(
+            &s,
+            "INSERT OVERWRITE t SELECT customerId + 10, name, day FROM t WHERE customerId = 3",
+        )
+        .await;
         assert!(count(rows(&s, "SELECT customerid FROM t").await).contains("| 13 "));
         rows(&s, "PREPARE add (int) AS INSERT INTO t (customerId) VALUES ($1)").await;
         rows(&s, "EXECUTE add(5)").await;

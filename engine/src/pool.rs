@@ -1,0 +1,100 @@
+//! The memory pool: DataFusion's fair pool, in which the merge of one sort leaves room for the others.
+
+use std::fmt;
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{
+    FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+/// How a sort calls the reservation that it merges its spilled runs under.
+const MERGE: &str = "ExternalSorterMerge";
+
+/// What any merge may take: two runs at a time need about this much.
+const MERGE_BYTES_MIN: usize = 16 << 20;
+
+/// A merge takes buffers for as many runs as the pool lets it, cannot spill, and so starves the
+/// merges beside it, one of which then fails. Here each partition's merge has its own share, all
+/// of them half of the pool; with fewer runs at a time it takes more passes.
+#[derive(Debug)]
+pub(crate) struct SharedPool {
+    inner: FairSpillPool,
+    merge_bytes_max: usize,
+}
+
+impl SharedPool {
+    /// A pool of `limit_bytes` for plans of `partitions`.
+    pub(crate) fn new(limit_bytes: usize, partitions: usize) -> Self {
+        let share = limit_bytes / 2 / partitions.max(1);
+        Self { inner: FairSpillPool::new(limit_bytes), merge_bytes_max: share.max(MERGE_BYTES_MIN) }
+    }
+}
+
+impl fmt::Display for SharedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner)
+    }
+}
+
+impl MemoryPool for SharedPool {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.inner.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.inner.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.inner.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.inner.shrink(reservation, shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let wanted = reservation.size().saturating_add(additional);
+        if wanted > self.merge_bytes_max && reservation.consumer().name().starts_with(MERGE) {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "{} asked for {wanted} bytes; one merge may hold {}",
+                reservation.consumer().name(),
+                self.merge_bytes_max
+            )));
+        }
+        self.inner.try_grow(reservation, additional)
+    }
+
+    fn reserved(&self) -> usize {
+        self.inner.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.inner.memory_limit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_merge_leaves_the_others_their_share() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(SharedPool::new(256 << 20, 2));
+        let merges: Vec<MemoryReservation> =
+            (0..2).map(|n| MemoryConsumer::new(format!("{MERGE}[{n}]")).register(&pool)).collect();
+        for merge in &merges {
+            while merge.try_grow(8 << 20).is_ok() {}
+            assert_eq!(merge.size(), 64 << 20);
+        }
+        let join = MemoryConsumer::new("HashJoinInput").register(&pool);
+        join.try_grow(128 << 20).unwrap();
+        assert!(join.try_grow(1).is_err());
+    }
+}
