@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Process, measured};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What a statement must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

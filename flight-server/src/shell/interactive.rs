@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use fjord_engine::session::Session;
 
+use super::backslash::{self, HELP, Helper};
 use super::editor::{Line, LineEditor};
-use super::helpers::{self, HELP, Helper};
 use super::output::is_broken_pipe;
 use super::runner::{Presentation, run_text};
 use super::splitter;
@@ -60,7 +60,7 @@ async fn answer(session: &Session, text: &str, presentation: &mut Presentation) 
     if !text.trim_start().starts_with('\\') {
         return run_statements(session, text, *presentation).await;
     }
-    match helpers::parse(text) {
+    match backslash::parse(text) {
         Helper::Sql(sql) => return run_statements(session, &sql, *presentation).await,
         Helper::Timing => {
             presentation.is_timed = !presentation.is_timed;

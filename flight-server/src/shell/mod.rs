@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source ─ splitter ─ Session ─ runner ─ output: table | csv | json
-//!            └ helpers (\d …)      └ progress
+//!            └ backslash (\d …)    └ progress
 //! ```
 
 mod splitter;
@@ -12,7 +12,7 @@ mod records;
 mod output;
 mod progress;
 mod runner;
-mod helpers;
+mod backslash;
 mod source;
 mod editor;
 mod interactive;

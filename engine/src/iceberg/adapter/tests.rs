@@ -1,3 +1,5 @@
+//! Columns found by field id: renamed, dropped, added again, widened, reordered, at every level.
+
 use std::fs::File;
 
 use arrow::array::{

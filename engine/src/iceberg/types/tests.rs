@@ -1,3 +1,5 @@
+//! Iceberg types and Arrow types, in both directions and back.
+
 use arrow::datatypes::IntervalUnit;
 use fjord_catalog::spec::{FormatVersion, ListType, MapType};
 use parquet::basic::LogicalType;
