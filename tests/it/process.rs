@@ -62,11 +62,6 @@ impl Process {
         Self { child: command.spawn().unwrap(), output, errors }
     }
 
-    /// Its id, for `/proc`.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
