@@ -310,7 +310,9 @@ fn align(
 /// The cast that assignment makes; impossible ones are refused before anything is written.
 fn assigned(expr: Expr, ty: &DataType, column: &str, rows: &LogicalPlan) -> Result<Expr> {
     let from = expr.get_type(rows.schema().as_ref())?;
-    if from == *ty || ty.is_nested() {
+    // Text for a uuid is parsed where the rows are brought into the table's shape.
+    let is_uuid_text = from.is_string() && *ty == DataType::FixedSizeBinary(16);
+    if from == *ty || ty.is_nested() || is_uuid_text {
         return Ok(expr);
     }
     if from.is_nested() || !arrow::compute::can_cast_types(&from, ty) {
