@@ -15,7 +15,7 @@ COLUMNS = [
     ("i", "int", ("-7", "2147483647"), (-7, 2147483647)),
     ("l", "bigint", ("-9000000000", "42"), (-9000000000, 42)),
     ("f", "real", ("1.5", "-0.25"), (1.5, -0.25)),
-    ("d", "double", ("1e300", "-2.5"), (1e300, -2.5)),
+    ("d", "double", ("1e300", "-2.5e0"), (1e300, -2.5)),
     ("dec9", "decimal(9, 2)", ("-12.34", "9999999.99"), (D("-12.34"), D("9999999.99"))),
     ("dec18", "decimal(18, 4)", ("12345678901234.5678", "-0.0001"), (D("12345678901234.5678"), D("-0.0001"))),
     ("dec38", "decimal(38, 10)", ("1234567890123456789012345678.0123456789", "-1"),
@@ -41,12 +41,14 @@ COLUMNS = [
      ([("one", D("1.00")), ("two", None)], [])),
 ]
 V3_COLUMNS = [
-    ("tn", "timestamp_ns", ("TIMESTAMP '2026-11-22 10:11:12.000000001'", "TIMESTAMP '1969-12-31 23:59:59.999999999'"),
+    ("tn", "timestamp_ns", ("'2026-11-22T10:11:12.000000001'", "'1969-12-31T23:59:59.999999999'"),
      (1795342272000000001, -1)),
 ]
 
+# `u` itself is left out: partitioning by a uuid's values is refused by name, since the format library
+# cannot write such a manifest; see test_partitioning_by_a_uuid_is_refused.
 TRANSFORMS = (
-    [f"{c}" for c in ("b", "i", "l", "dec9", "dec18", "dec38", "da", "ti", "ts", "tz", "s", "u", "x", "y")]
+    [f"{c}" for c in ("b", "i", "l", "dec9", "dec18", "dec38", "da", "ti", "ts", "tz", "s", "x", "y")]
     + [f"bucket(4, {c})" for c in ("i", "l", "dec9", "dec38", "da", "ti", "ts", "tz", "s", "u", "x", "y")]
     + [f"truncate(3, {c})" for c in ("i", "l", "dec9", "dec38", "s", "y")]
     + [f"{t}({c})" for t in ("year", "month", "day") for c in ("da", "ts", "tz")]
@@ -74,8 +76,9 @@ def create(lake, version):
     ]
     for number, transform in enumerate(TRANSFORMS):
         script.append(
-            f"CREATE TABLE t.p{number} WITH (format_version = {version}, partitioning = ARRAY['{transform}'])"
-            " AS SELECT * FROM t.base;"
+            f"CREATE TABLE t.p{number} (id int NOT NULL, {ddl})"
+            f" WITH (format_version = {version}, partitioning = ARRAY['{transform}']);"
+            f" INSERT INTO t.p{number} SELECT * FROM t.base;"
         )
     lake.sql("\n".join(script))
     return cols
@@ -107,6 +110,8 @@ def compare(rows, cols, who, name):
             got, value = plain(row[column]), plain(value)
             if column == "ma" and isinstance(got, dict):
                 got = [list(pair) for pair in got.items()]
+            if (who, column, value, got) == ("PyIceberg", "li", None, []):
+                got = None  # PyIceberg 0.12 reads a NULL list of structs as an empty one; the file has NULL
             if column == "u" and isinstance(got, bytes):
                 got = uuid.UUID(bytes=got)
             if column == "tn" and got is not None and not isinstance(got, int):
@@ -159,3 +164,8 @@ def test_partition_values_and_metrics_are_what_pyiceberg_computes(lake):
             assert found == [2], f"{name} ({transform}), {column} = {literal!r}: {found}"
             found = table.scan(row_filter=IsNull(column)).to_arrow()["id"].to_pylist()
             assert found == [3], f"{name} ({transform}), {column} is null: {found}"
+
+
+def test_partitioning_by_a_uuid_is_refused(lake):
+    done = lake.run("sql", "-c", "CREATE SCHEMA t; CREATE TABLE t.u (u uuid) WITH (partitioning = ARRAY['u'])", check=False)
+    assert done.returncode == 1 and "bucket(n, u)" in done.stderr, done.stderr

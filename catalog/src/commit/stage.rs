@@ -10,7 +10,7 @@ use crate::create::{CreateMode, CreateTable, StagedTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::Metastore;
 use crate::name::TableName;
-use crate::spec::TableUpdate;
+use crate::spec::{PrimitiveType, TableUpdate, Transform, Type};
 use crate::storage::Storage;
 use crate::table::Table;
 
@@ -31,7 +31,7 @@ pub(crate) async fn stage(
         storage.resolve(location)?;
     }
     let existing = existing(metastore, &create.name).await?;
-    match (existing, create.mode) {
+    let staged = match (existing, create.mode) {
         (Some(table), CreateMode::Create) => Err(Error::new(
             ErrorKind::AlreadyExists,
             format!("table \"{}\" already exists", table.name()),
@@ -44,6 +44,32 @@ pub(crate) async fn stage(
             format!("table \"{}\" does not exist, so there is nothing to replace", create.name),
         )),
         (None, CreateMode::Create | CreateMode::CreateOrReplace) => stage_create(warehouse, create),
+    }?;
+    check_partition_types(&staged.table)?;
+    Ok(staged)
+}
+
+/// The format library cannot write a uuid into a manifest's partition tuple.
+fn check_partition_types(table: &Table) -> Result<()> {
+    let metadata = table.metadata();
+    let fields = metadata.default_partition_type().fields().iter();
+    let uuid = fields.filter(|f| {
+        // A void field is always NULL, which can be written.
+        let spec = metadata.default_partition_spec();
+        let void =
+            spec.fields().iter().any(|p| p.field_id == f.id && p.transform == Transform::Void);
+        !void && f.field_type.as_ref() == &Type::Primitive(PrimitiveType::Uuid)
+    });
+    match uuid.map(|f| &f.name).next() {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "table \"{}\": partitioning by the values of the uuid column {name:?} is not \
+                 supported; partition by bucket(n, {name})",
+                table.name()
+            ),
+        )),
     }
 }
 
