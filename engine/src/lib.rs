@@ -9,6 +9,7 @@ mod pool;
 pub(crate) mod runtime;
 pub mod iceberg;
 pub(crate) mod unplanned;
+mod approximate;
 pub(crate) mod services;
 pub mod sql;
 pub mod session;

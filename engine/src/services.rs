@@ -8,11 +8,13 @@ use datafusion::execution::context::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::FileRelation;
 
+use crate::approximate::{ApproximateOperators, ApproximateRanges};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::SpillDir;
 use crate::unplanned::RefuseUnplannedWrites;
@@ -45,12 +47,19 @@ impl Services {
         spill: SpillDir,
     ) -> Self {
         let base_config = base_config(target_partitions);
-        let template = SessionStateBuilder::new()
+        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+            vec![Arc::new(ApproximateRanges)];
+        analyzer.extend(Analyzer::new().rules);
+        analyzer.push(Arc::new(RefuseUnplannedWrites));
+        let mut template = SessionStateBuilder::new()
             .with_config(base_config.clone())
             .with_runtime_env(env)
             .with_default_features()
-            .with_analyzer_rule(Arc::new(RefuseUnplannedWrites))
+            .with_analyzer_rules(analyzer)
             .build();
+        if template.register_expr_planner(Arc::new(ApproximateOperators)).is_err() {
+            tracing::error!("doubles will be compared with decimals as decimals");
+        }
         let catalogs = RwLock::default();
         Self { storage, file_relations, base_config, catalogs, template, _spill: spill }
     }

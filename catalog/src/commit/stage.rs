@@ -10,7 +10,7 @@ use crate::create::{CreateMode, CreateTable, StagedTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::Metastore;
 use crate::name::TableName;
-use crate::spec::{PrimitiveType, TableUpdate, Transform, Type};
+use crate::spec::{PartitionField, PrimitiveType, TableUpdate, Transform, Type};
 use crate::storage::Storage;
 use crate::table::Table;
 
@@ -49,28 +49,37 @@ pub(crate) async fn stage(
     Ok(staged)
 }
 
-/// The format library cannot write a uuid into a manifest's partition tuple.
+/// Refuses partition values that would not come back as they were.
+///
+/// The format library cannot write a uuid or a float into a manifest's partition tuple, and its
+/// doubles lose NaN and the infinities.
 fn check_partition_types(table: &Table) -> Result<()> {
     let metadata = table.metadata();
-    let fields = metadata.default_partition_type().fields().iter();
-    let uuid = fields.filter(|f| {
+    let spec = metadata.default_partition_spec();
+    for field in metadata.default_partition_type().fields() {
+        let Type::Primitive(ty) = field.field_type.as_ref() else { continue };
         // A void field is always NULL, which can be written.
-        let spec = metadata.default_partition_spec();
-        let void =
-            spec.fields().iter().any(|p| p.field_id == f.id && p.transform == Transform::Void);
-        !void && f.field_type.as_ref() == &Type::Primitive(PrimitiveType::Uuid)
-    });
-    match uuid.map(|f| &f.name).next() {
-        None => Ok(()),
-        Some(name) => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!(
-                "table \"{}\": partitioning by the values of the uuid column {name:?} is not \
-                 supported; partition by bucket(n, {name})",
-                table.name()
-            ),
-        )),
+        let void = |p: &PartitionField| p.field_id == field.id && p.transform == Transform::Void;
+        let remedy = match ty {
+            PrimitiveType::Uuid => format!("partition by bucket(n, {})", field.name),
+            PrimitiveType::Float | PrimitiveType::Double => {
+                "partition by a column of another type".to_owned()
+            }
+            _ => continue,
+        };
+        if !spec.fields().iter().any(void) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "table \"{}\": partitioning by the values of {:?}, a {ty}, is not supported; \
+                     {remedy}",
+                    table.name(),
+                    field.name
+                ),
+            ));
+        }
     }
+    Ok(())
 }
 
 /// The table of that name; an error if the name is a view's.
