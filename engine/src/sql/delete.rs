@@ -14,10 +14,10 @@ use sqlparser::ast;
 use std::sync::Arc;
 
 use super::context::{QualifiedName, StatementContext};
-use super::provable::to_predicate;
 use super::provider::PlanningContext;
 use super::spelling::Spellings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::to_arrow_schema;
 use crate::query::{QueryResult, ResultKind};
 

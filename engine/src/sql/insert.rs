@@ -14,10 +14,10 @@ use fjord_catalog::table::Table;
 use sqlparser::ast;
 
 use super::context::StatementContext;
-use super::provable::to_predicate;
 use super::{plan, select};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
+use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::{primitive_to_scalar, to_arrow_schema};
 use crate::iceberg::write::{WriteTarget, plan_write};
 use crate::query::{QueryResult, ResultKind};

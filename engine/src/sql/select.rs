@@ -355,4 +355,41 @@ mod tests {
         assert!(count(affected).contains("| 3 "));
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 0 "));
     }
+
+    #[tokio::test]
+    async fn overwrites_and_deletes_of_partitions() {
+        let lake = super::super::testing::lake().await;
+        let s = lake.session();
+        let all = "SELECT customerid, name FROM p ORDER BY 2, 1";
+        rows(&s, "INSERT INTO p (customerid, name) VALUES (1, 'a'), (2, 'b'), (3, 'b'), (4, NULL)")
+            .await;
+        rows(&s, "INSERT OVERWRITE p PARTITION (NAME = 'b') SELECT 20, NULL").await;
+        let expected = ["1a", "20b", "4"];
+        let shown = |batches: Vec<arrow::array::RecordBatch>| -> Vec<String> {
+            let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+            text.lines()
+                .filter(|l| l.starts_with('|'))
+                .skip(1)
+                .map(|l| l.replace(['|', ' '], ""))
+                .collect()
+        };
+        assert_eq!(shown(rows(&s, all).await), expected);
+        rows(&s, "INSERT OVERWRITE p SELECT 10, 'a', NULL").await;
+        assert_eq!(shown(rows(&s, all).await), ["10a", "20b", "4"]);
+        let deleted = rows(&s, "DELETE FROM p WHERE NAME = 'a'").await;
+        assert_eq!(shown(deleted), ["1"]);
+        rows(&s, "DELETE FROM p AS x WHERE x.name IS NULL").await;
+        assert_eq!(shown(rows(&s, all).await), ["20b"]);
+        rows(&s, "INSERT INTO p VALUES (21, 'b', NULL), (22, 'b', NULL)").await;
+        let e = fails(&s, "DELETE FROM p WHERE customerid = 21").await;
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(e.to_string().contains("row-level"), "{e}");
+        for sql in [
+            "INSERT OVERWRITE p PARTITION (customerid = 1) SELECT 'x', NULL",
+            "INSERT OVERWRITE p PARTITION (name = 'b', day) SELECT 1",
+        ] {
+            fails(&s, sql).await;
+        }
+        assert_eq!(shown(rows(&s, all).await), ["20b", "21b", "22b"]);
+    }
 }
