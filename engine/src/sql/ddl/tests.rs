@@ -175,7 +175,7 @@ async fn views_are_planned_before_they_are_stored() {
 async fn schemas_are_made_shown_and_dropped() {
     let lake = Lake::new().await;
     lake.done("CREATE SCHEMA s COMMENT 'c'").await;
-    lake.fails("CREATE SCHEMA s", "already exists").await;
+    lake.fails("CREATE SCHEMA s", "exists already").await;
     assert_eq!(
         lake.rows("SHOW CREATE SCHEMA s").await,
         ["CREATE SCHEMA iceberg.s\nWITH (\n   comment = 'c'\n)".replace("comment", "'comment'")]
