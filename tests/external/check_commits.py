@@ -74,24 +74,29 @@ def check_log(table, chain, problems):
             last = at
 
 
-def check_files(table, snapshot, seen, problems):
-    """`seen` remembers what was compared with the file itself: files never change."""
-    files, rows = set(), 0
-    for manifest in snapshot.manifests(table.io):
-        if manifest.manifest_path not in seen:
-            seen[manifest.manifest_path] = None
-            length = os.path.getsize(local(manifest.manifest_path))
-            if length != manifest.manifest_length:
-                problems.append(f"{manifest.manifest_path} has {length} bytes")
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            file = entry.data_file
-            if file.file_path in files:
-                problems.append(f"snapshot {snapshot.snapshot_id}: {file.file_path} is live twice")
-            files.add(file.file_path)
-            rows += file.record_count
+def live_files(table, manifest, seen, problems):
+    """Path and rows of the manifest's live files; files never change, so each is looked at once."""
+    if manifest.manifest_path not in seen:
+        length = os.path.getsize(local(manifest.manifest_path))
+        if length != manifest.manifest_length:
+            problems.append(f"{manifest.manifest_path} has {length} bytes")
+        files = [entry.data_file for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)]
+        for file in files:
             if file.file_path not in seen:
                 seen[file.file_path] = True
                 check_file(file, problems)
+        seen[manifest.manifest_path] = [(file.file_path, file.record_count) for file in files]
+    return seen[manifest.manifest_path]
+
+
+def check_files(table, snapshot, seen, problems):
+    files, rows = set(), 0
+    for manifest in snapshot.manifests(table.io):
+        for path, records in live_files(table, manifest, seen, problems):
+            if path in files:
+                problems.append(f"snapshot {snapshot.snapshot_id}: {path} is live twice")
+            files.add(path)
+            rows += records
     for key, found in (("total-data-files", len(files)), ("total-records", rows)):
         said = snapshot.summary.additional_properties.get(key)
         if said != str(found):
