@@ -50,6 +50,8 @@ pub struct FilePlan {
     /// Data files ruled out by partition or column metrics; those in skipped manifests are not
     /// counted.
     pub files_skipped: u64,
+    /// Data files in the snapshot, by the counts of its manifests where those were skipped.
+    pub files_total: u64,
 }
 
 /// Plans `snapshot` of the table of `metadata`. The order of files is that of the manifest list and
@@ -77,6 +79,8 @@ pub async fn plan_files(
         // Every delete file is counted: a filter on data proves nothing about deletes of rows.
         if manifest.content == ManifestContentType::Data && !filter.may_match_manifest(manifest) {
             plan.manifests_skipped += 1;
+            let live = [manifest.added_files_count, manifest.existing_files_count];
+            plan.files_total += live.iter().flatten().map(|n| u64::from(*n)).sum::<u64>();
             continue;
         }
         // Futures, not a closure that makes them: through an `async_trait` method the compiler
@@ -105,7 +109,7 @@ async fn load_entries<'a>(
 impl FilePlan {
     fn add(&mut self, manifest: &ManifestFile, filter: &FileFilter, entry: &Entry) -> Result<()> {
         match entry.content_type() {
-            DataContentType::Data => {}
+            DataContentType::Data => self.files_total += 1,
             DataContentType::EqualityDeletes => {
                 self.delete_files += 1;
                 self.equality_delete_files += 1;

@@ -75,6 +75,13 @@ impl Error {
         self
     }
 
+    /// Says where it happened, before what happened.
+    #[must_use]
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// What to switch on.
     pub fn kind(&self) -> ErrorKind {
         self.kind

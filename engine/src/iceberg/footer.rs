@@ -31,7 +31,7 @@ static PROCESS_FOOTERS: LazyLock<FooterCache> =
 /// (stack §3). Iceberg's files never change, so nothing is ever revalidated.
 #[derive(Clone)]
 pub struct FooterCache {
-    footers: Cache<FooterKey, Footer>,
+    footers: Cache<FooterKey, Arc<ParquetMetaData>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,20 +41,13 @@ struct FooterKey {
     size_bytes: u64,
 }
 
-#[derive(Clone)]
-struct Footer {
-    metadata: Arc<ParquetMetaData>,
-    /// The page index was asked for; the file may still have none.
-    page_index_read: bool,
-}
-
 impl FooterCache {
     /// A cache that holds at most `bytes_max` of parsed footers.
     pub fn new(bytes_max: u64) -> Self {
         let footers = Cache::builder()
             .max_capacity(bytes_max)
-            .weigher(|key: &FooterKey, footer: &Footer| {
-                let bytes = footer.metadata.memory_size() + key.path.as_ref().len();
+            .weigher(|key: &FooterKey, footer: &Arc<ParquetMetaData>| {
+                let bytes = footer.memory_size() + key.path.as_ref().len();
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .build();
@@ -130,57 +123,29 @@ impl FooterReader {
         Fetch { store: self.store.as_ref(), path: &self.key.path }
     }
 
-    async fn footer(&self, wants_page_index: bool) -> Result<Footer, ParquetError> {
-        let policy =
-            if wants_page_index { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+    /// The page index comes with it, asked for or not: it lies beside the footer, so that mostly
+    /// one request reads both, and a reader that is not given it would load it at every opening.
+    async fn footer(&self) -> Result<Arc<ParquetMetaData>, ParquetError> {
         let load = async {
             let metadata = ParquetMetaDataReader::new()
                 .with_prefetch_hint(self.metadata_size_hint)
-                .with_page_index_policy(policy)
+                .with_page_index_policy(PageIndexPolicy::Optional)
                 .load_and_finish(self.fetch(), self.key.size_bytes)
                 .await?;
-            Ok(Footer { metadata: Arc::new(metadata), page_index_read: wants_page_index })
+            Ok(Arc::new(metadata))
         };
         // Ranges of one file are opened together by several partitions: one of them reads.
-        let footer = self
-            .cache
-            .footers
-            .try_get_with_by_ref(&self.key, load)
-            .await
-            .map_err(|e: Arc<ParquetError>| self.unreadable(e))?;
-        if footer.page_index_read || !wants_page_index {
-            return Ok(footer);
-        }
-        let with_index = self.add_page_index(&footer).await.map_err(|e| self.unreadable(e))?;
-        self.cache.footers.insert(self.key.clone(), with_index.clone()).await;
-        Ok(with_index)
-    }
-
-    async fn add_page_index(&self, footer: &Footer) -> Result<Footer, ParquetError> {
-        let mut reader = ParquetMetaDataReader::new_with_metadata(footer.metadata.as_ref().clone())
-            .with_page_index_policy(PageIndexPolicy::Optional);
-        reader.load_page_index(self.fetch()).await?;
-        Ok(Footer { metadata: Arc::new(reader.finish()?), page_index_read: true })
-    }
-
-    fn unreadable(
-        &self,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
-    ) -> ParquetError {
-        ParquetError::External(Box::new(UnreadableFooter {
-            file: format!("{}{}", self.key.store_url, self.key.path),
-            cause: cause.into(),
-        }))
+        self.cache.footers.try_get_with_by_ref(&self.key, load).await.map_err(unreadable)
     }
 }
 
-/// A data file whose footer could not be read; names the file.
+/// A footer that could not be read; the scan says of which file.
 #[derive(Debug, thiserror::Error)]
-#[error("data file {file:?}: its footer cannot be read: {cause}")]
-struct UnreadableFooter {
-    file: String,
-    #[source]
-    cause: Box<dyn std::error::Error + Send + Sync + 'static>,
+#[error("its footer cannot be read: {0}")]
+struct UnreadableFooter(#[source] Arc<ParquetError>);
+
+fn unreadable(cause: Arc<ParquetError>) -> ParquetError {
+    ParquetError::External(Box::new(UnreadableFooter(cause)))
 }
 
 impl AsyncFileReader for FooterReader {
@@ -200,11 +165,9 @@ impl AsyncFileReader for FooterReader {
 
     fn get_metadata<'a>(
         &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
+        _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let wants_page_index =
-            options.is_some_and(|o| o.column_index_policy() != PageIndexPolicy::Skip);
-        async move { Ok(self.footer(wants_page_index).await?.metadata) }.boxed()
+        self.footer().boxed()
     }
 }
 

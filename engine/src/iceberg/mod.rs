@@ -6,9 +6,13 @@ mod metrics;
 pub mod adapter;
 pub mod footer;
 mod statistics;
+mod guard;
 pub mod source;
 pub mod filter;
 pub mod table;
 pub mod metadata;
 pub mod write;
 pub mod commit;
+
+#[cfg(test)]
+mod scan_tests;

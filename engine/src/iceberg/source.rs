@@ -22,6 +22,7 @@ use datafusion_datasource::TableSchema;
 use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
+use super::guard::GuardedMorselizer;
 use crate::error::{Error, ErrorKind};
 
 /// Reads the data files of an Iceberg table.
@@ -38,19 +39,54 @@ pub struct IcebergSource {
     parquet: ParquetSource,
     /// Applied when a partition is opened, as the inner source returns it type-erased.
     batch_size: Option<usize>,
+    chosen: Option<Arc<Chosen>>,
+}
+
+/// How many of a snapshot's files and manifests a scan was left with, for `EXPLAIN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Data files to be read.
+    pub files: u64,
+    /// Data files in the snapshot.
+    pub files_total: u64,
+    /// Manifests that were read to find them.
+    pub manifests: u64,
+    /// Manifests in the snapshot.
+    pub manifests_total: u64,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { files, files_total, manifests, manifests_total } = self;
+        write!(f, "files={files}/{files_total}, manifests={manifests}/{manifests_total}")
+    }
 }
 
 impl IcebergSource {
     /// Wraps a Parquet source.
     pub fn new(parquet: ParquetSource) -> Self {
-        Self { parquet, batch_size: None }
+        Self { parquet, batch_size: None, chosen: None }
+    }
+
+    /// Shows in plans how many files were chosen out of how many.
+    #[must_use]
+    pub fn with_chosen(mut self, chosen: Chosen) -> Self {
+        self.chosen = Some(Arc::new(chosen));
+        self
+    }
+
+    /// How many files were chosen out of how many, if the scan was told.
+    pub fn chosen(&self) -> Option<&Chosen> {
+        self.chosen.as_deref()
+    }
+
+    fn over(&self, parquet: ParquetSource) -> Self {
+        Self { parquet, batch_size: self.batch_size, chosen: self.chosen.clone() }
     }
 
     fn rewrap(&self, inner: &Arc<dyn FileSource>) -> Result<Arc<dyn FileSource>> {
         match inner.downcast_ref::<ParquetSource>() {
-            Some(parquet) => {
-                Ok(Arc::new(Self { parquet: parquet.clone(), batch_size: self.batch_size }))
-            }
+            Some(parquet) => Ok(Arc::new(self.over(parquet.clone()))),
             None => Err(Error::new(ErrorKind::Bug, "the Parquet source became another one").into()),
         }
     }
@@ -90,12 +126,13 @@ impl FileSource for IcebergSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        match self.batch_size {
+        let inner = match self.batch_size {
             Some(rows) => {
                 self.parquet.with_batch_size(rows).create_morselizer(store, config, partition)
             }
             None => self.parquet.create_morselizer(store, config, partition),
-        }
+        }?;
+        Ok(Box::new(GuardedMorselizer::new(inner, config.object_store_url.as_str())))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -103,7 +140,7 @@ impl FileSource for IcebergSource {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Arc::new(Self { parquet: self.parquet.clone(), batch_size: Some(batch_size) })
+        Arc::new(Self { batch_size: Some(batch_size), ..self.clone() })
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -123,6 +160,17 @@ impl FileSource for IcebergSource {
     }
 
     fn fmt_extra(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(chosen) = &self.chosen {
+            match t {
+                DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                    write!(f, ", {chosen}")?;
+                }
+                DisplayFormatType::TreeRender => {
+                    writeln!(f, "files={}/{}", chosen.files, chosen.files_total)?;
+                    writeln!(f, "manifests={}/{}", chosen.manifests, chosen.manifests_total)?;
+                }
+            }
+        }
         self.parquet.fmt_extra(t, f)
     }
 

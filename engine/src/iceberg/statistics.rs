@@ -225,10 +225,14 @@ fn fix(column: &mut ColumnStatistics, value: Option<ScalarValue>, rows: usize) {
             column.min_value = Precision::Absent;
             column.max_value = Precision::Absent;
         }
-        // NaN has no place in an order that pruning would trust; the file's own column serves.
-        Some(ScalarValue::Float32(Some(v))) if v.is_nan() => {}
-        Some(ScalarValue::Float64(Some(v))) if v.is_nan() => {}
         Some(value) => {
+            // Arrow, which will compare it, has a total order: NaN is a bound like any other, as
+            // long as it is the positive one.
+            let value = match value {
+                ScalarValue::Float32(Some(v)) if v.is_nan() => ScalarValue::from(f32::NAN),
+                ScalarValue::Float64(Some(v)) if v.is_nan() => ScalarValue::from(f64::NAN),
+                value => value,
+            };
             column.null_count = Precision::Exact(0);
             column.min_value = Precision::Exact(value.clone());
             column.max_value = Precision::Exact(value);

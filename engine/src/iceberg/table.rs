@@ -1,6 +1,6 @@
 //! An Iceberg table at one pinned snapshot, as a DataFusion table provider.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
@@ -21,7 +21,8 @@ use fjord_catalog::catalog::Catalog;
 use fjord_catalog::plan_files::{FilePlan, PlannedFile};
 use fjord_catalog::predicate::Predicate;
 use fjord_catalog::spec::{
-    DataFileFormat, Schema as IcebergSchema, SchemaRef as IcebergSchemaRef, SnapshotRef,
+    DataFileFormat, PrimitiveType, Schema as IcebergSchema, SchemaRef as IcebergSchemaRef,
+    SnapshotRef, Type,
 };
 use fjord_catalog::storage::Resolved;
 use fjord_catalog::table::Table;
@@ -30,7 +31,7 @@ use url::Url;
 
 use super::adapter::FieldIdAdapterFactory;
 use super::footer::{FooterCache, FooterReaderFactory};
-use super::source::IcebergSource;
+use super::source::{Chosen, IcebergSource};
 use super::statistics::FileStatistics;
 use super::types::{literal_to_scalar, to_arrow_schema};
 use crate::error::{Error, Result};
@@ -179,12 +180,14 @@ impl IcebergTable {
         if let Some(bytes) = size_hint {
             parquet = parquet.with_metadata_size_hint(bytes);
         }
-        let adapter = FieldIdAdapterFactory::try_new(
+        let adapter = FieldIdAdapterFactory::try_new_without_nan(
             &self.iceberg_schema,
             self.table.metadata().properties(),
+            request.without_nan.clone(),
         )?;
         let partitions = state.config().target_partitions();
-        let config = FileScanConfigBuilder::new(url, Arc::new(IcebergSource::new(parquet)))
+        let source = IcebergSource::new(parquet).with_chosen(request.chosen);
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(balance(store.files, partitions))
             .with_expr_adapter(Some(Arc::new(adapter)))
             .with_statistics(total)
@@ -204,6 +207,8 @@ impl IcebergTable {
 struct Request<'a> {
     projection: Option<&'a Vec<usize>>,
     limit: Option<usize>,
+    chosen: Chosen,
+    without_nan: HashSet<i32>,
 }
 
 /// The files of a scan that live in one store.
@@ -267,7 +272,14 @@ impl TableProvider for IcebergTable {
             &self.iceberg_schema,
             Arc::clone(&self.schema),
         );
-        let request = Request { projection, limit };
+        let chosen = Chosen {
+            files: plan.files.len() as u64,
+            files_total: plan.files_total,
+            manifests: plan.manifests_total - plan.manifests_skipped,
+            manifests_total: plan.manifests_total,
+        };
+        let without_nan = without_nan(&plan.files, &self.iceberg_schema);
+        let request = Request { projection, limit, chosen, without_nan };
         let mut scans = self
             .by_store(&plan.files, &statistics)?
             .into_iter()
@@ -287,6 +299,17 @@ impl TableProvider for IcebergTable {
 /// What of the filters can choose files.
 fn file_predicate(filters: &[Expr], schema: &IcebergSchema) -> Predicate {
     super::filter::to_predicate(filters, schema)
+}
+
+/// The float columns that all of `files` say hold no NaN.
+fn without_nan(files: &[PlannedFile], schema: &IcebergSchema) -> HashSet<i32> {
+    let is_float =
+        |ty: &Type| matches!(ty, Type::Primitive(PrimitiveType::Float | PrimitiveType::Double));
+    let columns = schema.as_struct().fields().iter().filter(|f| is_float(&f.field_type));
+    columns
+        .map(|field| field.id)
+        .filter(|id| files.iter().all(|f| f.file.nan_value_counts().get(id) == Some(&0)))
+        .collect()
 }
 
 /// The first files that together hold `limit` rows.

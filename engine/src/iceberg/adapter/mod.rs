@@ -2,18 +2,20 @@
 
 mod mapping;
 mod nested;
+mod float;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Column, lit};
+use datafusion::physical_expr::expressions::{CastExpr, Column, NotExpr, lit};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
 use fjord_catalog::spec::Schema;
 
+use self::float::{Unbounded, excludes_nan, is_float};
 use self::mapping::NameMapping;
 use self::nested::{Nested, NestedExpr};
 use super::types::{field_id, literal_to_scalar};
@@ -29,6 +31,8 @@ struct Columns {
     defaults: HashMap<i32, ScalarValue>,
     /// For files without field ids; `None`: by the table's present names.
     mapping: Option<NameMapping>,
+    /// Columns that hold no NaN in any file of the scan, by field id.
+    without_nan: HashSet<i32>,
 }
 
 /// Makes adapters that find columns by field id.
@@ -46,6 +50,19 @@ impl FieldIdAdapterFactory {
     /// # Errors
     /// `Corrupt` if the name mapping or a default value cannot be read.
     pub fn try_new(schema: &Schema, properties: &HashMap<String, String>) -> Result<Self> {
+        Self::try_new_without_nan(schema, properties, HashSet::new())
+    }
+
+    /// The same, when metrics prove that no file of the scan has NaN in the columns of
+    /// `without_nan`, by field id: their row groups may be pruned by bounds.
+    ///
+    /// # Errors
+    /// As [`FieldIdAdapterFactory::try_new`].
+    pub fn try_new_without_nan(
+        schema: &Schema,
+        properties: &HashMap<String, String>,
+        without_nan: HashSet<i32>,
+    ) -> Result<Self> {
         let mapping =
             properties.get(NAME_MAPPING).map(|json| NameMapping::parse(json)).transpose()?;
         let defaults = schema
@@ -56,7 +73,7 @@ impl FieldIdAdapterFactory {
                 Some(literal_to_scalar(&field.field_type, Some(default)).map(|value| (*id, value)))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { columns: Arc::new(Columns { defaults, mapping }) })
+        Ok(Self { columns: Arc::new(Columns { defaults, mapping, without_nan }) })
     }
 }
 
@@ -96,15 +113,51 @@ impl PhysicalExprAdapter for FieldIdAdapter {
         &self,
         expr: Arc<dyn PhysicalExpr>,
     ) -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
-        expr.transform(|node| match node.downcast_ref::<Column>() {
-            Some(column) => Ok(Transformed::yes(self.column(column)?)),
-            None => Ok(Transformed::no(node)),
-        })
-        .data()
+        if let Some(column) = expr.downcast_ref::<Column>() {
+            return Ok(self.column(column)?);
+        }
+        self.rewrite_within(expr, true)
     }
 }
 
 impl FieldIdAdapter {
+    /// Rewrites the columns of an expression over them; what stands under a `NOT` is not `certain`
+    /// to exclude NaN, whatever it says.
+    fn rewrite_within(
+        &self,
+        expr: Arc<dyn PhysicalExpr>,
+        certain: bool,
+    ) -> datafusion::error::Result<Arc<dyn PhysicalExpr>> {
+        // What takes the place of a node is done: its columns are the file's.
+        let done = |expr| Transformed::new(expr, true, TreeNodeRecursion::Jump);
+        expr.transform_down(|node| {
+            if let Some(column) = node.downcast_ref::<Column>() {
+                let read = self.column(column)?;
+                let hide = self.may_hold_nan(column);
+                return Ok(done(if hide { Arc::new(Unbounded::new(read)) } else { read }));
+            }
+            if certain && excludes_nan(&node) {
+                let columns = node.transform_down(|inner| match inner.downcast_ref::<Column>() {
+                    Some(column) => Ok(done(self.column(column)?)),
+                    None => Ok(Transformed::no(inner)),
+                });
+                return Ok(done(columns.data()?));
+            }
+            if certain && node.is::<NotExpr>() {
+                return Ok(done(self.rewrite_within(node, false)?));
+            }
+            Ok(Transformed::no(node))
+        })
+        .data()
+    }
+
+    fn may_hold_nan(&self, column: &Column) -> bool {
+        self.logical.fields().find(column.name()).is_some_and(|(_, field)| {
+            is_float(field.data_type())
+                && !field_id(field).is_some_and(|id| self.columns.without_nan.contains(&id))
+        })
+    }
+
     fn column(&self, column: &Column) -> Result<Arc<dyn PhysicalExpr>> {
         let name = column.name();
         let Some((_, logical)) = self.logical.fields().find(name) else {

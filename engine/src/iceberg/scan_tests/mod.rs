@@ -1,0 +1,8 @@
+//! Scans proved end to end: real files in an embedded catalog, read through SQL.
+
+mod lake;
+mod chosen;
+mod constants;
+mod damage;
+mod pushdown;
+mod rows;
