@@ -3,9 +3,9 @@
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::DFSchema;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, utils::split_conjunction_owned};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use fjord_catalog::change::{CommitOptions, RowsChange};
 use fjord_catalog::predicate::Predicate;
@@ -17,7 +17,7 @@ use super::context::{QualifiedName, StatementContext};
 use super::provider::PlanningContext;
 use super::spelling::Spellings;
 use crate::error::{Error, ErrorKind, Result};
-use super::provable::to_predicate;
+use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::to_arrow_schema;
 use crate::query::{QueryResult, ResultKind};
 
@@ -43,8 +43,15 @@ pub(crate) async fn truncate(
     ctx: &StatementContext,
     truncate: &ast::Truncate,
 ) -> Result<QueryResult> {
-    let ast::Truncate { table_names, partitions, table: _, if_exists, identity, cascade, on_cluster } =
-        truncate;
+    let ast::Truncate {
+        table_names,
+        partitions,
+        table: _,
+        if_exists,
+        identity,
+        cascade,
+        on_cluster,
+    } = truncate;
     let refused = [
         (partitions.is_some(), "PARTITION"),
         (identity.is_some(), "RESTART or CONTINUE IDENTITY"),
@@ -159,18 +166,19 @@ async fn remove(
         0
     } else {
         let change = RowsChange::OverwriteWhere { filter, files: Vec::new() };
-        let committed =
-            name.catalog.commit_rows(&table, change, CommitOptions::default()).await.map_err(
-                |e| match e.kind() {
-                    fjord_catalog::ErrorKind::Unsupported => Error::unsupported(format!(
-                        "DELETE FROM {name}: only whole files can be deleted yet, and the condition \
+        let committed = name
+            .catalog
+            .commit_rows(&table, change, CommitOptions::default())
+            .await
+            .map_err(|e| match e.kind() {
+                fjord_catalog::ErrorKind::Unsupported => Error::unsupported(format!(
+                    "DELETE FROM {name}: only whole files can be deleted yet, and the condition \
                          is not proven for every row of the files that it may touch; row-level \
                          deletes come later"
-                    ))
-                    .with_source(e),
-                    _ => e.into(),
-                },
-            )?;
+                ))
+                .with_source(e),
+                _ => e.into(),
+            })?;
         committed.removed_rows
     };
     let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));

@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Query, SetExpr, SetOperator, SetQuantifier, Value, Visit, VisitMut,
-    Visitor, VisitorMut,
+    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Value, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -295,21 +295,44 @@ impl Visitor for Measure {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
-        self.enter(1 + set_depth(&query.body))
+        self.enter(query_levels(query))
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
-        self.depth -= 1 + set_depth(&query.body);
+        self.depth -= query_levels(query);
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Error> {
-        self.enter(1)
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        // A list of relations is flat as syntax; as a plan each join holds those before it.
+        let relations: usize = select.from.iter().map(|from| 1 + from.joins.len()).sum();
+        if relations > DEPTH_MAX {
+            return ControlFlow::Break(too_many("relations in one FROM", DEPTH_MAX));
+        }
+        ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Error> {
-        self.depth -= 1;
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.enter(expr_levels(expr))
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.depth -= expr_levels(expr);
         ControlFlow::Continue(())
+    }
+}
+
+/// What a query adds to the plan's depth.
+fn query_levels(query: &Query) -> usize {
+    1 + set_depth(&query.body) + query.pipe_operators.len()
+}
+
+/// What an expression adds to the plan's depth: `a[1][2]` and `a.b.c` are flat as syntax alone.
+fn expr_levels(expr: &Expr) -> usize {
+    match expr {
+        Expr::CompoundFieldAccess { access_chain, .. } => 1 + access_chain.len(),
+        Expr::CompoundIdentifier(parts) => parts.len(),
+        _ => 1,
     }
 }
 
@@ -344,6 +367,8 @@ mod tests {
         refused(&format!("SELECT {}1", "- ".repeat(500)));
         refused(&format!("SELECT 1{}", "::int".repeat(5_000)));
         refused(&format!("SELECT a{}", "[1]".repeat(5_000)));
+        refused(&format!("SELECT a{}", ".b".repeat(5_000)));
+        refused(&format!("SELECT * FROM t{}", ", t".repeat(1_500)));
         refused(&format!("SELECT CAST(a AS {}int{})", "ARRAY<".repeat(5_000), ">".repeat(5_000)));
         refused(&format!("SELECT {}1{}", "f(".repeat(5_000), ")".repeat(5_000)));
         refused(&format!("{}1{}", "SELECT * FROM (".repeat(5_000), ")".repeat(5_000)));

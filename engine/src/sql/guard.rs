@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Distinct, Expr, Fetch, GroupByExpr, Join, LimitClause, OrderByKind, PipeOperator, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Distinct, Expr, Fetch, GroupByExpr, Join, LimitClause, OrderByKind, PipeOperator, Query,
+    Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 
@@ -69,8 +69,7 @@ impl VisitorMut for Guard {
                 refuse([(exprs.iter().any(|e| e.with_fill.is_some()), "WITH FILL")])?;
             }
         }
-        let samples =
-            pipe_operators.iter().any(|p| matches!(p, PipeOperator::TableSample { .. }));
+        let samples = pipe_operators.iter().any(|p| matches!(p, PipeOperator::TableSample { .. }));
         refuse([(samples, "TABLESAMPLE")])?;
         check_body(body)
     }

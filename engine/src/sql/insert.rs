@@ -17,7 +17,7 @@ use super::context::StatementContext;
 use super::{plan, select};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
-use super::provable::to_predicate;
+use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::{primitive_to_scalar, to_arrow_schema};
 use crate::iceberg::write::{WriteTarget, plan_write};
 use crate::query::{QueryResult, ResultKind};
@@ -36,7 +36,9 @@ pub(crate) async fn plan_insert(
     let parts = InsertParts::try_new(insert)?;
     let name = ctx.qualify(parts.table)?;
     if name.name.name.contains('$') {
-        return Err(Error::invalid(format!("\"{name}\" is a metadata table and cannot be written")));
+        return Err(Error::invalid(format!(
+            "\"{name}\" is a metadata table and cannot be written"
+        )));
     }
     let table = ctx.load_table(&name).await?;
     let schema = to_arrow_schema(table.metadata().current_schema())?;
@@ -284,10 +286,8 @@ fn align(
             given.len()
         )));
     }
-    let mut sources: BTreeMap<usize, Expr> = constants
-        .iter()
-        .map(|(at, value)| (*at, lit(value.clone())))
-        .collect();
+    let mut sources: BTreeMap<usize, Expr> =
+        constants.iter().map(|(at, value)| (*at, lit(value.clone()))).collect();
     for (at, column) in wanted.into_iter().zip(given) {
         if sources.insert(at, Expr::Column(column)).is_some() {
             return Err(Error::invalid(format!(

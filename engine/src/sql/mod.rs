@@ -35,7 +35,6 @@ pub(crate) mod plan;
 pub(crate) mod session_queries;
 pub(crate) mod select;
 pub(crate) mod settings;
-pub(crate) mod provable;
 pub(crate) mod insert;
 pub(crate) mod ctas;
 pub(crate) mod delete;

@@ -156,7 +156,10 @@ pub(crate) fn constant_expr(ctx: &StatementContext, mut expr: ast::Expr) -> Resu
 }
 
 /// Puts the values of `$1`, `$2` … into an expression.
-pub(crate) fn substitute(expr: Expr, parameters: &[ScalarValue]) -> datafusion::error::Result<Expr> {
+pub(crate) fn substitute(
+    expr: Expr,
+    parameters: &[ScalarValue],
+) -> datafusion::error::Result<Expr> {
     use datafusion::common::tree_node::Transformed;
     if parameters.is_empty() {
         return Ok(expr);

@@ -281,25 +281,39 @@ mod tests {
         assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 3);
         let plan = rows(&s, "EXPLAIN INSERT INTO t SELECT * FROM t").await;
         assert!(format!("{plan:?}").contains("IcebergWriteExec"), "{plan:?}");
-        assert_eq!(fails(&s, "EXPLAIN ANALYZE INSERT INTO t SELECT * FROM t").await.kind(), ErrorKind::Unsupported);
-        let count = |b: Vec<arrow::array::RecordBatch>| format!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap());
+        assert_eq!(
+            fails(&s, "EXPLAIN ANALYZE INSERT INTO t SELECT * FROM t").await.kind(),
+            ErrorKind::Unsupported
+        );
+        let count = |b: Vec<arrow::array::RecordBatch>| {
+            format!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap())
+        };
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
         let first = lake.snapshots().await[0];
         let sql = format!("SELECT count(*) FROM t FOR VERSION AS OF {first}");
         assert!(count(rows(&s, &sql).await).contains("| 2 "));
-        let sql = format!("SELECT count(*) FROM t VERSION AS OF {first} a, t b WHERE a.CUSTOMERID = b.customerid");
+        let sql = format!(
+            "SELECT count(*) FROM t VERSION AS OF {first} a, t b WHERE a.CUSTOMERID = b.customerid"
+        );
         assert!(count(rows(&s, &sql).await).contains("| 2 "));
         let e = fails(&s, "SELECT * FROM t FOR VERSION AS OF 7").await;
         assert_eq!(e.kind(), ErrorKind::NotFound);
         assert!(e.to_string().contains(&first.to_string()), "{e}");
-        let e = fails(&s, "SELECT * FROM t FOR TIMESTAMP AS OF TIMESTAMP '2001-01-01 00:00:00'").await;
+        let e =
+            fails(&s, "SELECT * FROM t FOR TIMESTAMP AS OF TIMESTAMP '2001-01-01 00:00:00'").await;
         assert!(e.to_string().contains(&first.to_string()), "{e}");
         rows(&s, "SELECT * FROM t FOR TIMESTAMP AS OF now()").await;
 
         lake.view("v", "SELECT CUSTOMERID, upper(NAME) AS Loud FROM t").await;
         let batches = rows(&s, "SELECT loud, customerid FROM V WHERE LOUD = 'A'").await;
         assert_batches_eq!(
-            ["+------+------------+", "| Loud | customerId |", "+------+------------+", "| A    | 1          |", "+------+------------+"],
+            [
+                "+------+------------+",
+                "| Loud | customerId |",
+                "+------+------------+",
+                "| A    | 1          |",
+                "+------+------------+"
+            ],
             &batches
         );
         lake.view("w1", "SELECT * FROM w2").await;
@@ -327,7 +341,11 @@ mod tests {
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
         rows(&s, "DELETE FROM t WHERE false").await;
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 3 "));
-        rows(&s, "INSERT OVERWRITE t SELECT customerId + 10, name, day FROM t WHERE customerId = 3").await;
+        rows(
+            &s,
+            "INSERT OVERWRITE t SELECT customerId + 10, name, day FROM t WHERE customerId = 3",
+        )
+        .await;
         assert!(count(rows(&s, "SELECT customerid FROM t").await).contains("| 13 "));
         rows(&s, "PREPARE add (int) AS INSERT INTO t (customerId) VALUES ($1)").await;
         rows(&s, "EXECUTE add(5)").await;
@@ -336,5 +354,42 @@ mod tests {
         let affected = rows(&s, "TRUNCATE TABLE t").await;
         assert!(count(affected).contains("| 3 "));
         assert!(count(rows(&s, "SELECT count(*) FROM t").await).contains("| 0 "));
+    }
+
+    #[tokio::test]
+    async fn overwrites_and_deletes_of_partitions() {
+        let lake = super::super::testing::lake().await;
+        let s = lake.session();
+        let all = "SELECT customerid, name FROM p ORDER BY 2, 1";
+        rows(&s, "INSERT INTO p (customerid, name) VALUES (1, 'a'), (2, 'b'), (3, 'b'), (4, NULL)")
+            .await;
+        rows(&s, "INSERT OVERWRITE p PARTITION (NAME = 'b') SELECT 20, NULL").await;
+        let expected = ["1a", "20b", "4"];
+        let shown = |batches: Vec<arrow::array::RecordBatch>| -> Vec<String> {
+            let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+            text.lines()
+                .filter(|l| l.starts_with('|'))
+                .skip(1)
+                .map(|l| l.replace(['|', ' '], ""))
+                .collect()
+        };
+        assert_eq!(shown(rows(&s, all).await), expected);
+        rows(&s, "INSERT OVERWRITE p SELECT 10, 'a', NULL").await;
+        assert_eq!(shown(rows(&s, all).await), ["10a", "20b", "4"]);
+        let deleted = rows(&s, "DELETE FROM p WHERE NAME = 'a'").await;
+        assert_eq!(shown(deleted), ["1"]);
+        rows(&s, "DELETE FROM p AS x WHERE x.name IS NULL").await;
+        assert_eq!(shown(rows(&s, all).await), ["20b"]);
+        rows(&s, "INSERT INTO p VALUES (21, 'b', NULL), (22, 'b', NULL)").await;
+        let e = fails(&s, "DELETE FROM p WHERE customerid = 21").await;
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(e.to_string().contains("row-level"), "{e}");
+        for sql in [
+            "INSERT OVERWRITE p PARTITION (customerid = 1) SELECT 'x', NULL",
+            "INSERT OVERWRITE p PARTITION (name = 'b', day) SELECT 1",
+        ] {
+            fails(&s, sql).await;
+        }
+        assert_eq!(shown(rows(&s, all).await), ["20b", "21b", "22b"]);
     }
 }

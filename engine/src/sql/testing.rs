@@ -10,7 +10,8 @@ use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
 use fjord_catalog::metastore::View;
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::spec::{
-    FormatVersion, NestedField, PrimitiveType, Schema, SortOrder, Type, UnboundPartitionSpec,
+    FormatVersion, NestedField, PrimitiveType, Schema, SortOrder, Transform, Type,
+    UnboundPartitionSpec,
 };
 use fjord_catalog::storage::Storage;
 use futures::TryStreamExt;
@@ -57,7 +58,8 @@ pub(crate) async fn fails(session: &Session, sql: &str) -> Error {
     run(session, sql).await.map(drop).unwrap_err()
 }
 
-/// A lake with the table `t (customerId int not null, name string, day date)`.
+/// A lake with the tables `t` and, partitioned by name, `p`: each
+/// `(customerId int not null, name string, day date)`.
 pub(crate) struct TestLake {
     engine: Engine,
     catalog: Catalog,
@@ -92,20 +94,26 @@ pub(crate) async fn lake() -> TestLake {
         ])
         .build()
         .unwrap();
-    let staged = catalog
-        .stage_table(CreateTable {
-            name: name("t"),
-            schema,
-            partition_spec: UnboundPartitionSpec::builder().build(),
-            sort_order: SortOrder::unsorted_order(),
-            location: None,
-            properties: std::collections::HashMap::new(),
-            format_version: FormatVersion::V2,
-            mode: CreateMode::Create,
-        })
-        .await
-        .unwrap();
-    catalog.commit_staged(staged, Vec::new(), CommitOptions::default()).await.unwrap();
+    for (table, partition) in [("t", None), ("p", Some("name"))] {
+        let mut spec = UnboundPartitionSpec::builder();
+        if let Some(column) = partition {
+            spec = spec.add_partition_field(2, column, Transform::Identity).unwrap();
+        }
+        let staged = catalog
+            .stage_table(CreateTable {
+                name: name(table),
+                schema: schema.clone(),
+                partition_spec: spec.build(),
+                sort_order: SortOrder::unsorted_order(),
+                location: None,
+                properties: std::collections::HashMap::new(),
+                format_version: FormatVersion::V2,
+                mode: CreateMode::Create,
+            })
+            .await
+            .unwrap();
+        catalog.commit_staged(staged, Vec::new(), CommitOptions::default()).await.unwrap();
+    }
     let engine = engine(1 << 30);
     engine.mount(catalog.clone()).unwrap();
     TestLake { engine, catalog, _directory: directory }

@@ -1,6 +1,8 @@
 use std::fs::File;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray,
+};
 use arrow::datatypes::{Int64Type, Schema as ArrowSchema};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
@@ -16,8 +18,7 @@ use crate::iceberg::source::IcebergSource;
 use crate::iceberg::types::{FIELD_ID, to_arrow_schema};
 
 fn stored(name: &str, ty: DataType, id: i32) -> Field {
-    Field::new(name, ty, true)
-        .with_metadata(HashMap::from([(FIELD_ID.to_owned(), id.to_string())]))
+    Field::new(name, ty, true).with_metadata(HashMap::from([(FIELD_ID.to_owned(), id.to_string())]))
 }
 
 /// Writes one file and reads it as `table`.
@@ -30,7 +31,8 @@ async fn read(
     let path = directory.path().join("data.parquet");
     let (fields, arrays): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     let batch = RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), arrays).unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -106,10 +108,8 @@ async fn a_missing_required_column_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn struct_fields_are_found_by_id_and_missing_ones_are_filled() {
-    let inner = Fields::from(vec![
-        stored("x", DataType::Int32, 11),
-        stored("gone", DataType::Utf8, 12),
-    ]);
+    let inner =
+        Fields::from(vec![stored("x", DataType::Int32, 11), stored("gone", DataType::Utf8, 12)]);
     let values = StructArray::new(
         inner.clone(),
         vec![ints(&[1, 2]), Arc::new(StringArray::from(vec!["p", "q"]))],
