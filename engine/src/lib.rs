@@ -8,6 +8,7 @@ pub mod query;
 pub(crate) mod runtime;
 pub mod iceberg;
 pub(crate) mod unplanned;
+pub(crate) mod numbers;
 pub(crate) mod services;
 pub mod sql;
 pub mod session;
