@@ -5,11 +5,10 @@
 
 pub mod error;
 pub mod query;
-mod pool;
 pub(crate) mod runtime;
 pub mod iceberg;
 pub(crate) mod unplanned;
-mod approximate;
+pub(crate) mod numbers;
 pub(crate) mod services;
 pub mod sql;
 pub mod session;

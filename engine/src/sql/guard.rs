@@ -1,15 +1,14 @@
 //! Clauses that parse and that DataFusion would drop without a word: each is an error here.
 //!
 //! The structs are taken apart without `..`, so a clause that a newer parser reads does not compile
-//! until somebody has decided what it means. `FETCH FIRST n ROWS ONLY` becomes the LIMIT it is, and a number
-//! with an exponent the double it is.
+//! until somebody has decided what it means. `FETCH FIRST n ROWS ONLY` becomes the LIMIT it is.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    CastKind, DataType, Distinct, ExactNumberInfo, Expr, Fetch, GroupByExpr, Join, LimitClause,
-    OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
-    TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    Distinct, Expr, Fetch, GroupByExpr, Join, LimitClause, OrderByKind, PipeOperator, Query,
+    Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
 use crate::error::{Error, Result};
@@ -87,31 +86,9 @@ impl VisitorMut for Guard {
         match expr {
             Expr::OuterJoin(_) => refuse([(true, "the (+) of Oracle's outer join")]),
             Expr::Prior(_) => refuse([(true, "PRIOR")]),
-            Expr::Value(value) if is_approximate(&value.value) => {
-                double_for_exponent(expr);
-                ControlFlow::Continue(())
-            }
             _ => ControlFlow::Continue(()),
         }
     }
-}
-
-/// `1e3`: a number with an exponent is approximate in the SQL standard, unlike `1.5`.
-fn is_approximate(value: &Value) -> bool {
-    matches!(value, Value::Number(digits, _) if digits.contains(['e', 'E']))
-}
-
-fn double_for_exponent(expr: &mut Expr) {
-    let Expr::Value(value) = expr else { return };
-    let Value::Number(digits, _) = &value.value else { return };
-    let digits = Expr::value(Value::SingleQuotedString(digits.clone()));
-    *expr = Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(digits),
-        data_type: DataType::Double(ExactNumberInfo::None),
-        array: false,
-        format: None,
-    };
 }
 
 /// `FETCH FIRST n ROWS ONLY` is LIMIT n.
