@@ -1,6 +1,7 @@
 //! What the benchmark programs share.
 
 pub mod bare;
+pub mod cpu;
 pub mod duckdb;
 pub mod figures;
 pub mod lake;

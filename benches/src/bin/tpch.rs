@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use clap::Parser;
 use datafusion::prelude::SessionContext;
 use fjord_benches::bare;
+use fjord_benches::cpu::{self, Took};
 use fjord_benches::duckdb::DuckDb;
 use fjord_benches::figures::{geomean, median};
 use fjord_benches::lake::{self, BenchLake};
@@ -18,6 +19,10 @@ use futures::TryStreamExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const HEAD: &str = "\
+| query | Fjord ms | DataFusion ms | ratio | ratio of CPU time | DuckDB ms | Fjord / DuckDB |
+|---:|---:|---:|---:|---:|---:|---:|";
 
 /// Runs TPC-H on three engines in turns and prints medians and ratios.
 #[derive(Debug, Parser)]
@@ -58,10 +63,7 @@ async fn main() -> Result<()> {
     if arguments.explain {
         return engines.explain(&numbers).await;
     }
-    lake::say(
-        "| query | Fjord ms | DataFusion ms | Fjord / DataFusion | DuckDB ms | Fjord / DuckDB |",
-    );
-    lake::say("|---:|---:|---:|---:|---:|---:|");
+    lake::say(HEAD);
     let mut rows = Vec::new();
     for number in numbers {
         let row = engines.measure(number, arguments.rounds).await?;
@@ -97,9 +99,19 @@ struct Engines {
 #[derive(Debug)]
 struct Row {
     query: usize,
-    fjord: Duration,
-    datafusion: Duration,
+    fjord: Took,
+    datafusion: Took,
     duckdb: Option<Duration>,
+}
+
+impl Row {
+    fn wall_ratio(&self) -> f64 {
+        ratio(self.fjord.wall, self.datafusion.wall)
+    }
+
+    fn cpu_ratio(&self) -> f64 {
+        ratio(self.fjord.cpu, self.datafusion.cpu)
+    }
 }
 
 impl Engines {
@@ -152,7 +164,7 @@ impl Engines {
             }
         }
         let duckdb = (!ducks.is_empty()).then(|| median(&ducks));
-        Ok(Row { query, fjord: median(&ours), datafusion: median(&theirs), duckdb })
+        Ok(Row { query, fjord: middle(&ours), datafusion: middle(&theirs), duckdb })
     }
 
     async fn explain(&self, queries: &[usize]) -> Result<()> {
@@ -167,20 +179,23 @@ impl Engines {
     }
 }
 
-async fn run_fjord(session: &Session, sql: &str) -> Result<Duration> {
-    let start = Instant::now();
-    lake::collect(session, sql).await?;
-    Ok(start.elapsed())
+/// The medians of both clocks.
+fn middle(runs: &[Took]) -> Took {
+    let of = |f: fn(&Took) -> Duration| median(&runs.iter().map(f).collect::<Vec<_>>());
+    Took { wall: of(|t| t.wall), cpu: of(|t| t.cpu) }
 }
 
-async fn run_datafusion(
-    context: &SessionContext,
-    sql: &str,
-) -> Result<(Duration, Vec<RecordBatch>)> {
-    let start = Instant::now();
+async fn run_fjord(session: &Session, sql: &str) -> Result<Took> {
+    let start = cpu::start();
+    lake::collect(session, sql).await?;
+    Ok(start.took())
+}
+
+async fn run_datafusion(context: &SessionContext, sql: &str) -> Result<(Took, Vec<RecordBatch>)> {
+    let start = cpu::start();
     let stream = context.sql(sql).await?.execute_stream().await?;
     let batches = stream.try_collect().await?;
-    Ok((start.elapsed(), batches))
+    Ok((start.took(), batches))
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {
@@ -189,38 +204,50 @@ fn ratio(a: Duration, b: Duration) -> f64 {
 
 fn print_row(row: &Row) {
     let duck = match row.duckdb {
-        Some(d) => format!("{:.1} | {:.2}", d.as_secs_f64() * 1e3, ratio(row.fjord, d)),
+        Some(d) => format!("{:.1} | {:.2}", d.as_secs_f64() * 1e3, ratio(row.fjord.wall, d)),
         None => "| ".to_owned(),
     };
     lake::say(&format!(
-        "| {} | {:.1} | {:.1} | {:.2} | {duck} |",
+        "| {} | {:.1} | {:.1} | {:.2} | {:.2} | {duck} |",
         row.query,
-        row.fjord.as_secs_f64() * 1e3,
-        row.datafusion.as_secs_f64() * 1e3,
-        ratio(row.fjord, row.datafusion),
+        row.fjord.wall.as_secs_f64() * 1e3,
+        row.datafusion.wall.as_secs_f64() * 1e3,
+        row.wall_ratio(),
+        row.cpu_ratio(),
     ));
 }
 
 fn print_summary(rows: &[Row]) {
-    let against: Vec<f64> = rows.iter().map(|r| ratio(r.fjord, r.datafusion)).collect();
-    let duck: Vec<f64> = rows.iter().filter_map(|r| r.duckdb.map(|d| ratio(r.fjord, d))).collect();
+    let wall: Vec<f64> = rows.iter().map(Row::wall_ratio).collect();
+    let cpu: Vec<f64> = rows.iter().map(Row::cpu_ratio).collect();
+    let duck: Vec<f64> =
+        rows.iter().filter_map(|r| r.duckdb.map(|d| ratio(r.fjord.wall, d))).collect();
     let worst = rows
         .iter()
-        .max_by(|a, b| ratio(a.fjord, a.datafusion).total_cmp(&ratio(b.fjord, b.datafusion)))
-        .map_or(0, |row| row.query);
-    let total = |f: fn(&Row) -> Duration| rows.iter().map(f).sum::<Duration>().as_secs_f64() * 1e3;
-    let (fjord, datafusion) = (total(|r| r.fjord), total(|r| r.datafusion));
-    let mut line = format!("| total | {fjord:.1} | {datafusion:.1} | {:.2} |", fjord / datafusion);
+        .max_by(|a, b| a.wall_ratio().total_cmp(&b.wall_ratio()))
+        .map_or((0, 0.0), |row| (row.query, row.wall_ratio()));
+    let total = |f: fn(&Row) -> Duration| rows.iter().map(f).sum::<Duration>();
+    let (fjord, datafusion) = (total(|r| r.fjord.wall), total(|r| r.datafusion.wall));
+    let mut line = format!(
+        "| total | {:.1} | {:.1} | {:.2} | {:.2} |",
+        fjord.as_secs_f64() * 1e3,
+        datafusion.as_secs_f64() * 1e3,
+        ratio(fjord, datafusion),
+        ratio(total(|r| r.fjord.cpu), total(|r| r.datafusion.cpu)),
+    );
     let mut summary = format!(
-        "\nfjord / datafusion: geomean {:.3}, worst {:.3} (query {worst})",
-        geomean(&against),
-        against.iter().copied().fold(0.0, f64::max),
+        "\nfjord / datafusion: geomean {:.3}, worst {:.3} (query {}); of CPU time: geomean {:.3}",
+        geomean(&wall),
+        worst.1,
+        worst.0,
+        geomean(&cpu),
     );
     if duck.is_empty() {
         line.push_str(" | |");
     } else {
         let duckdb = total(|r| r.duckdb.unwrap_or_default());
-        line.push_str(&format!(" {duckdb:.1} | {:.2} |", fjord / duckdb));
+        let times = duckdb.as_secs_f64() * 1e3;
+        line.push_str(&format!(" {times:.1} | {:.2} |", ratio(fjord, duckdb)));
         summary.push_str(&format!("\nfjord / duckdb: geomean {:.3}", geomean(&duck)));
     }
     lake::say(&line);
