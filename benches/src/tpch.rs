@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -47,7 +48,9 @@ pub fn raw_file(folder: &Path, table: &str) -> PathBuf {
     folder.join(format!("{table}.parquet"))
 }
 
-fn batches(table: &str, scale: f64) -> Result<Box<dyn Iterator<Item = RecordBatch>>> {
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
+
+fn batches(table: &str, scale: f64) -> Result<Batches> {
     Ok(match table {
         "region" => Box::new(RegionArrow::new(RegionGenerator::new(scale, 1, 1))),
         "nation" => Box::new(NationArrow::new(NationGenerator::new(scale, 1, 1))),
@@ -61,15 +64,15 @@ fn batches(table: &str, scale: f64) -> Result<Box<dyn Iterator<Item = RecordBatc
     })
 }
 
-fn write(path: &Path, mut batches: Box<dyn Iterator<Item = RecordBatch>>) -> Result<()> {
-    let first = batches.next().context("the generator made no rows")?;
+fn write(path: &Path, mut batches: Batches) -> Result<()> {
+    let first = batches.next().context("the generator made no rows")??;
     let properties =
         WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?));
     let mut writer =
         ArrowWriter::try_new(File::create(path)?, first.schema(), Some(properties.build()))?;
     writer.write(&first)?;
     for batch in batches {
-        writer.write(&batch)?;
+        writer.write(&batch?)?;
     }
     writer.close()?;
     Ok(())

@@ -5,16 +5,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use arrow::array::RecordBatch;
 use clap::Parser;
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
+use fjord_benches::bare;
+use fjord_benches::cpu::{self, Took};
 use fjord_benches::duckdb::DuckDb;
 use fjord_benches::figures::{geomean, median};
 use fjord_benches::lake::{self, BenchLake};
-use fjord_benches::tpch;
-use futures::StreamExt;
+use fjord_benches::{results, tpch};
+use fjord_engine::session::Session;
+use futures::TryStreamExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const HEAD: &str = "\
+| query | Fjord ms | DataFusion ms | ratio | ratio of CPU time | DuckDB ms | Fjord / DuckDB |
+|---:|---:|---:|---:|---:|---:|---:|";
 
 /// Runs TPC-H on three engines in turns and prints medians and ratios.
 #[derive(Debug, Parser)]
@@ -34,6 +42,9 @@ struct Arguments {
     /// Only these queries.
     #[arg(long, value_delimiter = ',')]
     queries: Vec<usize>,
+    /// Prints EXPLAIN ANALYZE of each query on Fjord and DataFusion instead of measuring.
+    #[arg(long)]
+    explain: bool,
 }
 
 #[tokio::main]
@@ -49,6 +60,10 @@ async fn main() -> Result<()> {
         true => (1..=22).collect(),
         false => arguments.queries.clone(),
     };
+    if arguments.explain {
+        return engines.explain(&numbers).await;
+    }
+    lake::say(HEAD);
     let mut rows = Vec::new();
     for number in numbers {
         let row = engines.measure(number, arguments.rounds).await?;
@@ -76,7 +91,7 @@ async fn load(lake: &BenchLake, raw: &Path) -> Result<()> {
 }
 
 struct Engines {
-    fjord: fjord_engine::session::Session,
+    fjord: Session,
     datafusion: SessionContext,
     duckdb: Option<DuckDb>,
 }
@@ -84,25 +99,34 @@ struct Engines {
 #[derive(Debug)]
 struct Row {
     query: usize,
-    fjord: Duration,
-    datafusion: Duration,
+    fjord: Took,
+    datafusion: Took,
     duckdb: Option<Duration>,
+}
+
+impl Row {
+    fn wall_ratio(&self) -> f64 {
+        ratio(self.fjord.wall, self.datafusion.wall)
+    }
+
+    fn cpu_ratio(&self) -> f64 {
+        ratio(self.fjord.cpu, self.datafusion.cpu)
+    }
 }
 
 impl Engines {
     async fn start(lake: &BenchLake, arguments: &Arguments) -> Result<Self> {
-        let threads = std::thread::available_parallelism()?.get();
+        let threads = lake::cores()?;
         let mut duckdb = match &arguments.python {
             Some(python) => Some(DuckDb::start(python, threads)?),
             None => None,
         };
         let fjord = lake.session();
         lake::execute(&fjord, "USE iceberg.tpch").await?;
-        let datafusion = SessionContext::new_with_config(session_config(threads));
+        let datafusion = bare::context(threads)?;
         for table in tpch::TABLES {
             let folder = lake.data_folder("tpch", table).await?;
-            let options = ParquetReadOptions::default();
-            datafusion.register_parquet(table, &folder, options).await?;
+            bare::register(&datafusion, table, &folder).await?;
             if let Some(duckdb) = &mut duckdb {
                 let sql = format!("CREATE VIEW {table} AS FROM read_parquet('{folder}*.parquet')");
                 duckdb.run(&sql)?;
@@ -111,59 +135,67 @@ impl Engines {
         Ok(Self { fjord, datafusion, duckdb })
     }
 
-    /// One warm-up and `rounds` counted runs of each engine, in turns.
+    /// One run that warms up and compares results, and `rounds` counted ones, in turns.
     async fn measure(&mut self, query: usize, rounds: usize) -> Result<Row> {
         let sql = tpch::query(query)?;
+        let expected = run_datafusion(&self.datafusion, &sql).await?.1;
+        let answer = lake::collect(&self.fjord, &sql).await?;
+        results::ensure_equal(&answer, &expected).with_context(|| format!("query {query}"))?;
+        let rows = results::count(&expected);
         let (mut ours, mut theirs, mut ducks) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=rounds {
             // Who goes first alternates, so that neither always runs on a cooler machine.
-            let (a, b) = if round % 2 == 0 {
-                let a = run_fjord(&self.fjord, &sql).await?;
-                (a, run_datafusion(&self.datafusion, &sql).await?)
+            let (a, b);
+            if round % 2 == 0 {
+                a = run_fjord(&self.fjord, &sql).await?;
+                b = run_datafusion(&self.datafusion, &sql).await?.0;
             } else {
-                let b = run_datafusion(&self.datafusion, &sql).await?;
-                (run_fjord(&self.fjord, &sql).await?, b)
-            };
-            ensure!(a.1 == b.1, "query {query}: fjord {} rows, datafusion {} rows", a.1, b.1);
+                b = run_datafusion(&self.datafusion, &sql).await?.0;
+                a = run_fjord(&self.fjord, &sql).await?;
+            }
             let duck = self.duckdb.as_mut().map(|d| d.run(&sql)).transpose()?;
+            if let Some((_, found)) = duck {
+                ensure!(found == rows, "query {query}: duckdb has {found} rows, not {rows}");
+            }
             if round > 0 {
-                ours.push(a.0);
-                theirs.push(b.0);
+                ours.push(a);
+                theirs.push(b);
                 ducks.extend(duck.map(|d| d.0));
             }
         }
         let duckdb = (!ducks.is_empty()).then(|| median(&ducks));
-        Ok(Row { query, fjord: median(&ours), datafusion: median(&theirs), duckdb })
+        Ok(Row { query, fjord: middle(&ours), datafusion: middle(&theirs), duckdb })
+    }
+
+    async fn explain(&self, queries: &[usize]) -> Result<()> {
+        for query in queries {
+            let sql = format!("EXPLAIN ANALYZE {}", tpch::query(*query)?);
+            let ours = lake::collect(&self.fjord, &sql).await?;
+            let theirs = run_datafusion(&self.datafusion, &sql).await?.1;
+            lake::say(&format!("query {query}, fjord\n{}", results::shown(&ours)?));
+            lake::say(&format!("query {query}, datafusion\n{}", results::shown(&theirs)?));
+        }
+        Ok(())
     }
 }
 
-/// What Fjord's sessions set too, so that both sides plan alike.
-fn session_config(threads: usize) -> SessionConfig {
-    let mut config = SessionConfig::new().with_target_partitions(threads);
-    let options = config.options_mut();
-    options.execution.collect_statistics = true;
-    options.execution.parquet.pushdown_filters = true;
-    options.sql_parser.parse_float_as_decimal = true;
-    config
+/// The medians of both clocks.
+fn middle(runs: &[Took]) -> Took {
+    let of = |f: fn(&Took) -> Duration| median(&runs.iter().map(f).collect::<Vec<_>>());
+    Took { wall: of(|t| t.wall), cpu: of(|t| t.cpu) }
 }
 
-async fn run_fjord(
-    session: &fjord_engine::session::Session,
-    sql: &str,
-) -> Result<(Duration, usize)> {
-    let start = Instant::now();
-    let rows = lake::execute(session, sql).await?;
-    Ok((start.elapsed(), rows))
+async fn run_fjord(session: &Session, sql: &str) -> Result<Took> {
+    let start = cpu::start();
+    lake::collect(session, sql).await?;
+    Ok(start.took())
 }
 
-async fn run_datafusion(context: &SessionContext, sql: &str) -> Result<(Duration, usize)> {
-    let start = Instant::now();
-    let mut stream = context.sql(sql).await?.execute_stream().await?;
-    let mut rows = 0;
-    while let Some(batch) = stream.next().await {
-        rows += batch?.num_rows();
-    }
-    Ok((start.elapsed(), rows))
+async fn run_datafusion(context: &SessionContext, sql: &str) -> Result<(Took, Vec<RecordBatch>)> {
+    let start = cpu::start();
+    let stream = context.sql(sql).await?.execute_stream().await?;
+    let batches = stream.try_collect().await?;
+    Ok((start.took(), batches))
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {
@@ -172,32 +204,52 @@ fn ratio(a: Duration, b: Duration) -> f64 {
 
 fn print_row(row: &Row) {
     let duck = match row.duckdb {
-        Some(d) => format!("{:>10.1} {:>8.2}", d.as_secs_f64() * 1e3, ratio(row.fjord, d)),
-        None => String::new(),
+        Some(d) => format!("{:.1} | {:.2}", d.as_secs_f64() * 1e3, ratio(row.fjord.wall, d)),
+        None => "| ".to_owned(),
     };
     lake::say(&format!(
-        "q{:02} {:>10.1} {:>10.1} {:>8.2} {duck}",
+        "| {} | {:.1} | {:.1} | {:.2} | {:.2} | {duck} |",
         row.query,
-        row.fjord.as_secs_f64() * 1e3,
-        row.datafusion.as_secs_f64() * 1e3,
-        ratio(row.fjord, row.datafusion),
+        row.fjord.wall.as_secs_f64() * 1e3,
+        row.datafusion.wall.as_secs_f64() * 1e3,
+        row.wall_ratio(),
+        row.cpu_ratio(),
     ));
 }
 
 fn print_summary(rows: &[Row]) {
-    let against: Vec<f64> = rows.iter().map(|r| ratio(r.fjord, r.datafusion)).collect();
-    let duck: Vec<f64> = rows.iter().filter_map(|r| r.duckdb.map(|d| ratio(r.fjord, d))).collect();
-    let worst = against.iter().copied().fold(0.0, f64::max);
-    let total = |f: fn(&Row) -> Duration| rows.iter().map(f).sum::<Duration>().as_secs_f64();
-    lake::say(&format!(
-        "columns: query, fjord ms, datafusion ms, ratio, duckdb ms, ratio\n\
-         total: fjord {:.2} s, datafusion {:.2} s, duckdb {:.2} s\n\
-         fjord / datafusion: geomean {:.3}, worst {worst:.3}\n\
-         fjord / duckdb: geomean {:.3}",
-        total(|r| r.fjord),
-        total(|r| r.datafusion),
-        total(|r| r.duckdb.unwrap_or_default()),
-        geomean(&against),
-        geomean(&duck),
-    ));
+    let wall: Vec<f64> = rows.iter().map(Row::wall_ratio).collect();
+    let cpu: Vec<f64> = rows.iter().map(Row::cpu_ratio).collect();
+    let duck: Vec<f64> =
+        rows.iter().filter_map(|r| r.duckdb.map(|d| ratio(r.fjord.wall, d))).collect();
+    let worst = rows
+        .iter()
+        .max_by(|a, b| a.wall_ratio().total_cmp(&b.wall_ratio()))
+        .map_or((0, 0.0), |row| (row.query, row.wall_ratio()));
+    let total = |f: fn(&Row) -> Duration| rows.iter().map(f).sum::<Duration>();
+    let (fjord, datafusion) = (total(|r| r.fjord.wall), total(|r| r.datafusion.wall));
+    let mut line = format!(
+        "| total | {:.1} | {:.1} | {:.2} | {:.2} |",
+        fjord.as_secs_f64() * 1e3,
+        datafusion.as_secs_f64() * 1e3,
+        ratio(fjord, datafusion),
+        ratio(total(|r| r.fjord.cpu), total(|r| r.datafusion.cpu)),
+    );
+    let mut summary = format!(
+        "\nfjord / datafusion: geomean {:.3}, worst {:.3} (query {}); of CPU time: geomean {:.3}",
+        geomean(&wall),
+        worst.1,
+        worst.0,
+        geomean(&cpu),
+    );
+    if duck.is_empty() {
+        line.push_str(" | |");
+    } else {
+        let duckdb = total(|r| r.duckdb.unwrap_or_default());
+        let times = duckdb.as_secs_f64() * 1e3;
+        line.push_str(&format!(" {times:.1} | {:.2} |", ratio(fjord, duckdb)));
+        summary.push_str(&format!("\nfjord / duckdb: geomean {:.3}", geomean(&duck)));
+    }
+    lake::say(&line);
+    lake::say(&summary);
 }

@@ -63,7 +63,7 @@ struct Leaf {
 
 /// What is kept about each leaf column, in the order of the Parquet file's columns.
 #[derive(Clone, Debug)]
-pub(crate) struct MetricsModes {
+pub struct MetricsModes {
     leaves: Vec<Leaf>,
     /// For each top-level column its first leaf, and whether floats lie below it.
     columns: Vec<(usize, bool)>,
@@ -74,7 +74,7 @@ impl MetricsModes {
     ///
     /// # Errors
     /// `Invalid`, naming the property, for an unknown mode.
-    pub(crate) fn try_new(schema: &Schema, properties: &HashMap<String, String>) -> Result<Self> {
+    pub fn try_new(schema: &Schema, properties: &HashMap<String, String>) -> Result<Self> {
         let asked = properties.get(DEFAULT_KEY).map(|text| Mode::parse(DEFAULT_KEY, text));
         let asked = asked.transpose()?;
         let inferred_max = match properties.get(INFERRED_KEY) {
@@ -125,7 +125,7 @@ impl MetricsModes {
     }
 
     /// To how many bytes the footer may cut its statistics; `None`: not at all.
-    pub(crate) fn footer_bytes_max(&self) -> Option<usize> {
+    pub fn footer_bytes_max(&self) -> Option<usize> {
         let mut bytes_max = 64;
         for leaf in &self.leaves {
             match leaf.mode {
@@ -141,7 +141,7 @@ impl MetricsModes {
     }
 
     /// A counter for the rows of one file.
-    pub(crate) fn nan_counter(&self) -> NanCounter {
+    pub fn nan_counter(&self) -> NanCounter {
         NanCounter { counts: vec![0; self.leaves.len()] }
     }
 
@@ -149,7 +149,7 @@ impl MetricsModes {
     ///
     /// # Errors
     /// `Bug` when the footer is not that of a file with this schema.
-    pub(crate) fn fill(
+    pub fn fill(
         &self,
         file: &mut DataFileBuilder,
         footer: &ParquetMetaData,
@@ -356,13 +356,13 @@ fn next_bytes(prefix: &[u8]) -> Option<Vec<u8>> {
 
 /// Counts NaN by leaf as rows are written.
 #[derive(Clone, Debug)]
-pub(crate) struct NanCounter {
+pub struct NanCounter {
     counts: Vec<u64>,
 }
 
 impl NanCounter {
     /// Counts the rows of `batch`.
-    pub(crate) fn add(&mut self, modes: &MetricsModes, batch: &RecordBatch) {
+    pub fn add(&mut self, modes: &MetricsModes, batch: &RecordBatch) {
         for (column, (first, floats)) in batch.columns().iter().zip(&modes.columns) {
             if *floats {
                 let mut leaf = *first;

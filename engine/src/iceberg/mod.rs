@@ -1,8 +1,8 @@
 //! Iceberg tables as DataFusion sees them: types, scans, writes, commits, metadata tables.
 
 pub mod types;
-mod transform;
-mod metrics;
+pub mod transform;
+pub mod metrics;
 pub mod adapter;
 pub mod footer;
 mod statistics;

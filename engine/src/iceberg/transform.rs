@@ -29,7 +29,7 @@ const MICROS_PER_HOUR: i64 = 3_600_000_000;
 ///
 /// # Errors
 /// `Unsupported` when the transform does not take this type.
-pub(crate) fn result_type(transform: &Transform, source: &DataType) -> Result<DataType> {
+pub fn result_type(transform: &Transform, source: &DataType) -> Result<DataType> {
     use DataType as D;
     let text_or_bytes = matches!(
         source,
@@ -66,7 +66,7 @@ pub(crate) fn result_type(transform: &Transform, source: &DataType) -> Result<Da
 ///
 /// # Errors
 /// `Unsupported` when the transform does not take this type.
-pub(crate) fn transform(transform: &Transform, source: &ArrayRef) -> Result<ArrayRef> {
+pub fn transform(transform: &Transform, source: &ArrayRef) -> Result<ArrayRef> {
     let ty = result_type(transform, source.data_type())?;
     match transform {
         Transform::Identity => Ok(Arc::clone(source)),
