@@ -13,7 +13,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr,
+};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, GetFieldAccess, LogicalPlan, cast};
 use datafusion::optimizer::AnalyzerRule;
@@ -37,7 +39,9 @@ impl VisitorMut for Exponents {
         let mut pending = vec![query.body.as_mut()];
         while let Some(body) = pending.pop() {
             match body {
-                ast::SetExpr::SetOperation { left, right, .. } => pending.extend([left.as_mut(), right.as_mut()]),
+                ast::SetExpr::SetOperation { left, right, .. } => {
+                    pending.extend([left.as_mut(), right.as_mut()])
+                }
                 ast::SetExpr::Values(values) => unify_columns(values),
                 _ => {}
             }
@@ -90,7 +94,8 @@ fn is_double(expr: &ast::Expr) -> bool {
             matches!(&value.value, ast::Value::Number(digits, _) if digits.contains(['e', 'E']))
         }
         ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_double(expr),
-        ast::Expr::Cast { data_type, .. } | ast::Expr::TypedString(ast::TypedString { data_type, .. }) => matches!(
+        ast::Expr::Cast { data_type, .. }
+        | ast::Expr::TypedString(ast::TypedString { data_type, .. }) => matches!(
             data_type,
             ast::DataType::Double(_)
                 | ast::DataType::DoublePrecision
@@ -164,9 +169,10 @@ impl AnalyzerRule for FloatsWin {
     fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> DfResult<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|plan| {
             let schema = match &plan {
-                LogicalPlan::TableScan(scan) => {
-                    DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
-                }
+                LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(
+                    scan.table_name.clone(),
+                    &scan.source.schema(),
+                )?,
                 plan => merge_schema(&plan.inputs()),
             };
             let names = NamePreserver::new(&plan);
@@ -229,8 +235,7 @@ fn floats_win(exprs: &mut [&mut Expr], schema: &dyn ExprSchema) -> DfResult<bool
     if floats.is_empty() {
         return Ok(false);
     }
-    let target =
-        if floats.into_iter().any(wide) { DataType::Float64 } else { DataType::Float32 };
+    let target = if floats.into_iter().any(wide) { DataType::Float64 } else { DataType::Float32 };
     let mut changed = false;
     for (expr, ty) in exprs.iter_mut().zip(&types) {
         if !ty.as_ref().is_some_and(DataType::is_decimal) {
