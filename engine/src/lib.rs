@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod query;
+mod pool;
 pub(crate) mod runtime;
 pub mod iceberg;
 pub(crate) mod unplanned;

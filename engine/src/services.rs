@@ -47,15 +47,14 @@ impl Services {
         spill: SpillDir,
     ) -> Self {
         let base_config = base_config(target_partitions);
-        // Ours comes before the rule that brings operands to one type.
-        let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(FloatsWin)];
-        rules.extend(Analyzer::new().rules);
+        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(FloatsWin)];
+        analyzer.extend(Analyzer::new().rules);
+        analyzer.push(Arc::new(RefuseUnplannedWrites));
         let mut template = SessionStateBuilder::new()
             .with_config(base_config.clone())
             .with_runtime_env(env)
             .with_default_features()
-            .with_analyzer_rules(rules)
-            .with_analyzer_rule(Arc::new(RefuseUnplannedWrites));
+            .with_analyzer_rules(analyzer);
         template.expr_planners().get_or_insert_default().insert(0, Arc::new(Operands));
         let template = template.build();
         let catalogs = RwLock::default();

@@ -1,8 +1,12 @@
+//! Columns found by field id: renamed, dropped, added again, widened, reordered, at every level.
+
 use std::fs::File;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, MapArray, RecordBatch,
+    StringArray, StructArray,
 };
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{Int64Type, Schema as ArrowSchema};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
@@ -10,7 +14,9 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
-use fjord_catalog::spec::{Literal, NestedField, PrimitiveType, StructType, Type};
+use fjord_catalog::spec::{
+    ListType, Literal, MapType, NestedField, PrimitiveType, StructType, Type,
+};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
@@ -139,4 +145,164 @@ async fn files_without_ids_are_read_by_the_name_mapping_or_by_name() {
     assert_eq!(column(&mapped, "k"), [Some(3)]);
     let unmapped = read(file(), &schema, &[]).await.unwrap();
     assert_eq!(column(&unmapped, "k"), [None]);
+}
+
+fn texts(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+/// The struct of a file, with a narrow `x` and a field that the table dropped.
+fn old_struct() -> (Fields, ArrayRef) {
+    let fields =
+        Fields::from(vec![stored("gone", DataType::Utf8, 12), stored("x", DataType::Int32, 11)]);
+    let nulls = NullBuffer::from(vec![true, false, true]);
+    let values = StructArray::new(
+        fields.clone(),
+        vec![texts(&["p", "q", "r"]), ints(&[1, 2, 3])],
+        Some(nulls),
+    );
+    (fields, Arc::new(values))
+}
+
+/// The struct that the table has now: `x` renamed and widened, the dropped name added again.
+fn new_struct() -> Type {
+    StructType::new(vec![
+        Arc::new(long(11, "renamed")),
+        Arc::new(NestedField::optional(13, "gone", Type::Primitive(PrimitiveType::String))),
+        Arc::new(long(14, "d").with_initial_default(Literal::long(9))),
+    ])
+    .into()
+}
+
+fn check_struct(array: &ArrayRef) {
+    let read = array.as_struct();
+    let longs = |name| read.column_by_name(name).unwrap().as_primitive::<Int64Type>();
+    assert_eq!(read.nulls().unwrap().iter().collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!((longs("renamed").value(0), longs("renamed").value(2)), (1, 3));
+    assert_eq!((longs("d").value(0), longs("d").value(2)), (9, 9));
+    assert_eq!(read.column_by_name("gone").unwrap().null_count(), 3);
+}
+
+#[tokio::test]
+async fn structs_inside_lists_are_renamed_reordered_and_widened() {
+    let (fields, values) = old_struct();
+    let item = Arc::new(stored("item", DataType::Struct(fields), 10));
+    let offsets = OffsetBuffer::new(vec![0, 2, 2, 2, 3].into());
+    let nulls = NullBuffer::from(vec![true, true, false, true]);
+    let list = ListArray::new(Arc::clone(&item), offsets, values, Some(nulls));
+    let file = vec![(stored("l", DataType::List(item), 1), Arc::new(list) as ArrayRef)];
+    let element = NestedField::list_element(10, new_struct(), false);
+    let now = Type::List(ListType::new(Arc::new(element)));
+    let schema = table(vec![NestedField::optional(1, "now", now)]);
+    let batch = read(file, &schema, &[]).await.unwrap();
+    let list = batch.column(0).as_list::<i32>();
+    assert_eq!(list.value_offsets(), &[0, 2, 2, 2, 3]);
+    assert!(list.is_null(2) && !list.is_null(1));
+    check_struct(list.values());
+}
+
+#[tokio::test]
+async fn structs_inside_maps_are_renamed_reordered_and_widened() {
+    let (fields, values) = old_struct();
+    let pair = Fields::from(vec![
+        Arc::new(stored("key", DataType::Utf8, 9).with_nullable(false)),
+        Arc::new(stored("value", DataType::Struct(fields), 10)),
+    ]);
+    let entries = StructArray::new(pair.clone(), vec![texts(&["a", "b", "c"]), values], None);
+    let entries_field = Arc::new(Field::new("entries", DataType::Struct(pair), false));
+    let offsets = OffsetBuffer::new(vec![0, 2, 2, 3].into());
+    let nulls = NullBuffer::from(vec![true, false, true]);
+    let map = MapArray::new(Arc::clone(&entries_field), offsets, entries, Some(nulls), false);
+    let file =
+        vec![(stored("m", DataType::Map(entries_field, false), 1), Arc::new(map) as ArrayRef)];
+    let now = MapType::optional(9, PrimitiveType::String.into(), 10, new_struct());
+    let schema = table(vec![NestedField::optional(1, "now", now.into())]);
+    let batch = read(file, &schema, &[]).await.unwrap();
+    let map = batch.column(0).as_map();
+    assert_eq!(map.value_offsets(), &[0, 2, 2, 3]);
+    assert!(map.is_null(1));
+    assert_eq!(map.keys().as_string_view().iter().flatten().collect::<Vec<_>>(), ["a", "b", "c"]);
+    check_struct(map.values());
+}
+
+/// A cast is work for every batch: files of ours must not need any.
+#[test]
+fn a_file_of_the_tables_own_types_needs_no_cast() {
+    let primitives = [
+        PrimitiveType::Boolean,
+        PrimitiveType::Int,
+        PrimitiveType::Long,
+        PrimitiveType::Float,
+        PrimitiveType::Double,
+        PrimitiveType::Decimal { precision: 9, scale: 2 },
+        PrimitiveType::Decimal { precision: 38, scale: 10 },
+        PrimitiveType::Date,
+        PrimitiveType::Time,
+        PrimitiveType::Timestamp,
+        PrimitiveType::Timestamptz,
+        PrimitiveType::TimestampNs,
+        PrimitiveType::TimestamptzNs,
+        PrimitiveType::String,
+        PrimitiveType::Uuid,
+        PrimitiveType::Fixed(7),
+        PrimitiveType::Binary,
+    ];
+    let fields = (1..)
+        .zip(primitives)
+        .map(|(id, ty)| NestedField::optional(id, format!("c{id}"), ty.into()).with_doc("said"));
+    let schema = table(fields.collect());
+    let logical = to_arrow_schema(&schema).unwrap();
+    let parquet = crate::iceberg::types::to_parquet_schema(&schema).unwrap();
+    let file = parquet::arrow::parquet_to_arrow_schema(&parquet, None).unwrap();
+    // What the opener does before it asks the adapter.
+    let views: Fields = file
+        .fields()
+        .iter()
+        .map(|field| match field.data_type() {
+            DataType::Utf8 => field.as_ref().clone().with_data_type(DataType::Utf8View).into(),
+            DataType::Binary => field.as_ref().clone().with_data_type(DataType::BinaryView).into(),
+            _ => Arc::clone(field),
+        })
+        .collect();
+    let physical = Arc::new(ArrowSchema::new(views));
+    let factory = FieldIdAdapterFactory::try_new(&schema, &HashMap::new()).unwrap();
+    let adapter = factory.create(Arc::clone(&logical), physical).unwrap();
+    for (index, field) in logical.fields().iter().enumerate() {
+        let rewritten = adapter.rewrite(Arc::new(Column::new(field.name(), index))).unwrap();
+        assert!(rewritten.is::<Column>(), "{field}: {rewritten}");
+    }
+}
+
+#[test]
+fn bounds_of_floats_prune_only_where_nan_makes_no_difference() {
+    use datafusion::logical_expr::Operator as Op;
+    use datafusion::physical_expr::expressions::binary;
+    let schema = table(vec![NestedField::optional(1, "f", Type::Primitive(PrimitiveType::Double))]);
+    let arrow = to_arrow_schema(&schema).unwrap();
+    let rewrite = |without_nan: &[i32], expr: Arc<dyn PhysicalExpr>| {
+        let without_nan = without_nan.iter().copied().collect();
+        FieldIdAdapterFactory::try_new_without_nan(&schema, &HashMap::new(), without_nan)
+            .unwrap()
+            .create(Arc::clone(&arrow), Arc::clone(&arrow))
+            .unwrap()
+            .rewrite(expr)
+            .unwrap()
+            .to_string()
+    };
+    let f = || Arc::new(Column::new("f", 0)) as Arc<dyn PhysicalExpr>;
+    let compare = |op, value: f64| binary(f(), op, lit(value), &arrow).unwrap();
+    assert_eq!(rewrite(&[], f()), "f@0");
+    for (expr, hidden) in [
+        (compare(Op::Lt, 5.0), false),
+        (compare(Op::Eq, 5.0), false),
+        (compare(Op::Eq, f64::NAN), true),
+        (compare(Op::Gt, 5.0), true),
+        (compare(Op::NotEq, 5.0), true),
+        (Arc::new(NotExpr::new(compare(Op::Lt, 5.0))) as _, true),
+        (binary(compare(Op::Lt, 5.0), Op::And, compare(Op::Gt, 1.0), &arrow).unwrap(), true),
+    ] {
+        let text = rewrite(&[], Arc::clone(&expr));
+        assert_eq!(text.contains("unbounded"), hidden, "{text}");
+        assert!(!rewrite(&[1], expr).contains("unbounded"));
+    }
 }
