@@ -88,8 +88,10 @@ fn run(file: &Path) -> Result<()> {
     runtime.block_on(async {
         let lake = Lake::new().await?;
         let mut runner = Runner::new(|| async { Ok(SltSession::new(&lake)) });
-        // Files reach their lake's directory as `${DATA}`.
+        // Files reach their lake's directory as `${DATA}`, and what they read as `${FIXTURES}`.
         runner.set_var("DATA".to_owned(), lake.path().display().to_string());
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt/fixtures");
+        runner.set_var("FIXTURES".to_owned(), fixtures.display().to_string());
         runner.with_column_validator(default_column_validator);
         if std::env::var_os("FJORD_SLT_ACCEPT").is_some() {
             let accepted = runner.update_test_file(

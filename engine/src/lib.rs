@@ -9,6 +9,7 @@ mod pool;
 pub(crate) mod runtime;
 pub mod iceberg;
 pub(crate) mod unplanned;
+pub(crate) mod numbers;
 pub(crate) mod services;
 pub mod sql;
 pub mod session;

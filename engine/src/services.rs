@@ -8,12 +8,14 @@ use datafusion::execution::context::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::FileRelation;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::numbers::{FloatsWin, Operands};
 use crate::runtime::SpillDir;
 use crate::unplanned::RefuseUnplannedWrites;
 
@@ -45,12 +47,17 @@ impl Services {
         spill: SpillDir,
     ) -> Self {
         let base_config = base_config(target_partitions);
-        let template = SessionStateBuilder::new()
+        // Ours comes before the rule that brings operands to one type.
+        let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(FloatsWin)];
+        rules.extend(Analyzer::new().rules);
+        let mut template = SessionStateBuilder::new()
             .with_config(base_config.clone())
             .with_runtime_env(env)
             .with_default_features()
-            .with_analyzer_rule(Arc::new(RefuseUnplannedWrites))
-            .build();
+            .with_analyzer_rules(rules)
+            .with_analyzer_rule(Arc::new(RefuseUnplannedWrites));
+        template.expr_planners().get_or_insert_default().insert(0, Arc::new(Operands));
+        let template = template.build();
         let catalogs = RwLock::default();
         Self { storage, file_relations, base_config, catalogs, template, _spill: spill }
     }

@@ -64,7 +64,8 @@ async fn output(result: QueryResult) -> Result<DBOutput<DefaultColumnType>, Erro
             .map_err(datafusion::error::DataFusionError::from)?;
         for row in 0..batch.num_rows() {
             let cells = formatters.iter().zip(batch.columns()).map(|(formatter, column)| {
-                let text = formatter.value(row).to_string();
+                // One line a row: a result file has no other way to say where a row ends.
+                let text = formatter.value(row).to_string().replace('\n', "\\n");
                 match text.is_empty() && !column.is_null(row) {
                     true => "(empty)".to_owned(),
                     false => text,

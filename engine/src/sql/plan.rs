@@ -18,6 +18,7 @@ use super::provider::PlanningContext;
 use super::spelling::{self, Spellings};
 use super::{guard, relation, resolve};
 use crate::error::{Error, ErrorKind, Result};
+use crate::numbers;
 
 /// Nodes of one logical plan: CTEs are expanded where they are used, so a short text may mean a
 /// very large plan.
@@ -35,6 +36,7 @@ pub(crate) async fn plan_query_in(
     scope: &Scope,
 ) -> Result<LogicalPlan> {
     guard::check(&mut query)?;
+    numbers::respell(&mut query);
     let names: Vec<&str> = ctx.services.file_relations.iter().map(|r| r.name()).collect();
     let requests = relation::collect(&mut query, &names)?;
     let opened = resolve::open_all(ctx, scope, requests).await?;

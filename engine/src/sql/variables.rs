@@ -208,6 +208,15 @@ fn check_value(key: &str, value: &str) -> Result<()> {
         "datafusion.execution.target_partitions" => 1_024,
         "datafusion.execution.batch_size" => 1 << 20,
         "datafusion.execution.planning_concurrency" => 256,
+        "datafusion.execution.time_zone" => {
+            return match value.parse::<arrow::array::timezone::Tz>() {
+                Ok(_) => Ok(()),
+                Err(e) => Err(Error::invalid(format!(
+                    "setting \"{key}\": {value:?} is not a time zone such as 'Europe/Paris' or '+02:00'"
+                ))
+                .with_source(e)),
+            };
+        }
         _ => return Ok(()),
     };
     match value.parse::<usize>() {

@@ -1,0 +1,249 @@
+//! What numbers mean where DataFusion would choose otherwise: `1e3` is a double, and a decimal that
+//! meets a floating-point number becomes one.
+//!
+//! DataFusion turns the floating-point side of a comparison into a decimal. With `1.5` a decimal,
+//! `v > 1.5` would then fail on a NaN or a large `v`, and would use none of the file's statistics.
+
+use std::ops::ControlFlow;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ExprSchema};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Case, Expr, ExprSchemable, GetFieldAccess, LogicalPlan, cast};
+use datafusion::optimizer::AnalyzerRule;
+use sqlparser::ast::{self, VisitMut, VisitorMut};
+
+/// Functions whose arguments all become one type.
+const UNIFYING: [&str; 6] = ["coalesce", "nvl", "ifnull", "nullif", "greatest", "least"];
+
+/// Rewrites literals with an exponent to doubles, and the columns of VALUES that hold one.
+pub(crate) fn respell(query: &mut ast::Query) {
+    // The visitor never breaks.
+    let _done: ControlFlow<()> = VisitMut::visit(query, &mut Exponents);
+}
+
+struct Exponents;
+
+impl VisitorMut for Exponents {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        let mut pending = vec![query.body.as_mut()];
+        while let Some(body) = pending.pop() {
+            match body {
+                ast::SetExpr::SetOperation { left, right, .. } => pending.extend([left.as_mut(), right.as_mut()]),
+                ast::SetExpr::Values(values) => unify_columns(values),
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Value(value) = expr
+            && let ast::Value::Number(digits, false) = &value.value
+            && digits.contains(['e', 'E'])
+        {
+            let text = ast::Expr::value(ast::Value::SingleQuotedString(digits.clone()));
+            *expr = double(text);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn double(expr: ast::Expr) -> ast::Expr {
+    ast::Expr::Cast {
+        kind: ast::CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: ast::DataType::Double(ast::ExactNumberInfo::None),
+        array: false,
+        format: None,
+    }
+}
+
+/// The rows of VALUES find their common type before any rule of ours could see them.
+fn unify_columns(values: &mut ast::Values) {
+    let columns = values.rows.first().map_or(0, |row| row.len());
+    for column in 0..columns {
+        let cells = || values.rows.iter().filter_map(|row| row.get(column));
+        if !cells().any(is_double) || !cells().any(|cell| is_decimal(cell)) {
+            continue;
+        }
+        for cell in values.rows.iter_mut().filter_map(|row| row.get_mut(column)) {
+            if is_decimal(cell) {
+                let decimal = std::mem::replace(cell, ast::Expr::value(ast::Value::Null));
+                *cell = double(decimal);
+            }
+        }
+    }
+}
+
+fn is_double(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(value) => {
+            matches!(&value.value, ast::Value::Number(digits, _) if digits.contains(['e', 'E']))
+        }
+        ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_double(expr),
+        ast::Expr::Cast { data_type, .. } | ast::Expr::TypedString(ast::TypedString { data_type, .. }) => matches!(
+            data_type,
+            ast::DataType::Double(_)
+                | ast::DataType::DoublePrecision
+                | ast::DataType::Float(_)
+                | ast::DataType::Float4
+                | ast::DataType::Float8
+                | ast::DataType::Real
+        ),
+        _ => false,
+    }
+}
+
+fn is_decimal(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(value) => matches!(
+            &value.value,
+            ast::Value::Number(digits, _) if digits.contains('.') && !digits.contains(['e', 'E'])
+        ),
+        ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_decimal(expr),
+        _ => false,
+    }
+}
+
+/// Plans operators whose operands DataFusion would bring together otherwise.
+#[derive(Debug)]
+pub(crate) struct Operands;
+
+impl ExprPlanner for Operands {
+    fn plan_binary_op(
+        &self,
+        mut expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        floats_win(&mut [&mut expr.left, &mut expr.right], schema)?;
+        Ok(PlannerResult::Original(expr))
+    }
+
+    /// A map's key is compared as the type that the map's keys have.
+    fn plan_field_access(
+        &self,
+        mut expr: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> DfResult<PlannerResult<RawFieldAccessExpr>> {
+        if let Ok(DataType::Map(entries, _)) = expr.expr.get_type(schema)
+            && let DataType::Struct(fields) = entries.data_type()
+            && let Some(key_type) = fields.first().map(|field| field.data_type())
+        {
+            match &mut expr.field_access {
+                GetFieldAccess::NamedStructField { name } => *name = name.cast_to(key_type)?,
+                GetFieldAccess::ListIndex { key } => {
+                    if let Expr::Literal(value, _) = key.as_mut() {
+                        *value = value.cast_to(key_type)?;
+                    }
+                }
+                GetFieldAccess::ListRange { .. } => {}
+            }
+        }
+        Ok(PlannerResult::Original(expr))
+    }
+}
+
+/// The same for what has no hook in the planner; runs before types are coerced.
+#[derive(Debug)]
+pub(crate) struct FloatsWin;
+
+impl AnalyzerRule for FloatsWin {
+    fn name(&self) -> &'static str {
+        "floats_win"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> DfResult<LogicalPlan> {
+        let rewritten = plan.transform_up_with_subqueries(|plan| {
+            let schema = match &plan {
+                LogicalPlan::TableScan(scan) => {
+                    DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
+                }
+                plan => merge_schema(&plan.inputs()),
+            };
+            let names = NamePreserver::new(&plan);
+            let mapped = plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
+                Ok(rewritten.update_data(|expr| name.restore(expr)))
+            })?;
+            if !mapped.transformed {
+                return Ok(mapped);
+            }
+            mapped.map_data(LogicalPlan::recompute_schema)
+        })?;
+        Ok(rewritten.data)
+    }
+}
+
+fn rewrite(mut expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
+    let changed = match &mut expr {
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => {
+            floats_win(&mut [left.as_mut(), right.as_mut()], schema)?
+        }
+        Expr::Between(Between { expr, low, high, .. }) => {
+            floats_win(&mut [expr.as_mut(), low.as_mut(), high.as_mut()], schema)?
+        }
+        Expr::InList(InList { expr, list, .. }) => {
+            let mut all: Vec<&mut Expr> = std::iter::once(expr.as_mut()).chain(list).collect();
+            floats_win(&mut all, schema)?
+        }
+        Expr::Case(case) => rewrite_case(case, schema)?,
+        Expr::ScalarFunction(ScalarFunction { func, args }) if UNIFYING.contains(&func.name()) => {
+            floats_win(&mut args.iter_mut().collect::<Vec<_>>(), schema)?
+        }
+        _ => false,
+    };
+    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+}
+
+fn rewrite_case(case: &mut Case, schema: &DFSchema) -> DfResult<bool> {
+    let Case { expr, when_then_expr, else_expr } = case;
+    let (whens, thens): (Vec<_>, Vec<_>) =
+        when_then_expr.iter_mut().map(|(when, then)| (when.as_mut(), then.as_mut())).unzip();
+    let mut compared = false;
+    if let Some(base) = expr {
+        let mut all: Vec<&mut Expr> = std::iter::once(base.as_mut()).chain(whens).collect();
+        compared = floats_win(&mut all, schema)?;
+    }
+    let mut results: Vec<&mut Expr> =
+        thens.into_iter().chain(else_expr.as_mut().map(|e| e.as_mut())).collect();
+    Ok(floats_win(&mut results, schema)? || compared)
+}
+
+/// Casts the decimals among `exprs` to the widest floating-point type among them, if there is one.
+fn floats_win(exprs: &mut [&mut Expr], schema: &dyn ExprSchema) -> DfResult<bool> {
+    // A type that is not known yet (a parameter) is left for DataFusion to find.
+    let types: Vec<Option<DataType>> = exprs.iter().map(|e| e.get_type(schema).ok()).collect();
+    let float = |ty: &&DataType| matches!(ty, DataType::Float32 | DataType::Float64);
+    let wide = |ty: &DataType| *ty == DataType::Float64;
+    let floats: Vec<&DataType> = types.iter().flatten().filter(float).collect();
+    if floats.is_empty() {
+        return Ok(false);
+    }
+    let target =
+        if floats.into_iter().any(wide) { DataType::Float64 } else { DataType::Float32 };
+    let mut changed = false;
+    for (expr, ty) in exprs.iter_mut().zip(&types) {
+        if !ty.as_ref().is_some_and(DataType::is_decimal) {
+            continue;
+        }
+        let decimal = std::mem::take(*expr);
+        **expr = match &decimal {
+            Expr::Literal(value, metadata) => {
+                Expr::Literal(value.cast_to(&target)?, metadata.clone())
+            }
+            _ => cast(decimal, target.clone()),
+        };
+        changed = true;
+    }
+    Ok(changed)
+}
