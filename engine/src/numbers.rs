@@ -1,5 +1,5 @@
-//! What numbers mean where DataFusion would choose otherwise: `1e3` is a double, and a decimal that
-//! meets a floating-point number becomes one.
+//! What numbers become where DataFusion would choose otherwise: a decimal that meets a
+//! floating-point number becomes one.
 //!
 //! DataFusion turns the floating-point side of a comparison into a decimal. With `1.5` a decimal,
 //! `v > 1.5` would then fail on a NaN or a large `v`, and would use none of the file's statistics.
@@ -13,7 +13,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr,
+};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, GetFieldAccess, LogicalPlan, cast};
 use datafusion::optimizer::AnalyzerRule;
@@ -22,36 +24,27 @@ use sqlparser::ast::{self, VisitMut, VisitorMut};
 /// Functions whose arguments all become one type.
 const UNIFYING: [&str; 6] = ["coalesce", "nvl", "ifnull", "nullif", "greatest", "least"];
 
-/// Rewrites literals with an exponent to doubles, and the columns of VALUES that hold one.
+/// Makes doubles of the decimals in columns of VALUES that hold a double.
 pub(crate) fn respell(query: &mut ast::Query) {
     // The visitor never breaks.
-    let _done: ControlFlow<()> = VisitMut::visit(query, &mut Exponents);
+    let _done: ControlFlow<()> = VisitMut::visit(query, &mut ValuesColumns);
 }
 
-struct Exponents;
+struct ValuesColumns;
 
-impl VisitorMut for Exponents {
+impl VisitorMut for ValuesColumns {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
         let mut pending = vec![query.body.as_mut()];
         while let Some(body) = pending.pop() {
             match body {
-                ast::SetExpr::SetOperation { left, right, .. } => pending.extend([left.as_mut(), right.as_mut()]),
+                ast::SetExpr::SetOperation { left, right, .. } => {
+                    pending.extend([left.as_mut(), right.as_mut()])
+                }
                 ast::SetExpr::Values(values) => unify_columns(values),
                 _ => {}
             }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
-        if let ast::Expr::Value(value) = expr
-            && let ast::Value::Number(digits, false) = &value.value
-            && digits.contains(['e', 'E'])
-        {
-            let text = ast::Expr::value(ast::Value::SingleQuotedString(digits.clone()));
-            *expr = double(text);
         }
         ControlFlow::Continue(())
     }
@@ -86,11 +79,9 @@ fn unify_columns(values: &mut ast::Values) {
 
 fn is_double(expr: &ast::Expr) -> bool {
     match expr {
-        ast::Expr::Value(value) => {
-            matches!(&value.value, ast::Value::Number(digits, _) if digits.contains(['e', 'E']))
-        }
         ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_double(expr),
-        ast::Expr::Cast { data_type, .. } | ast::Expr::TypedString(ast::TypedString { data_type, .. }) => matches!(
+        ast::Expr::Cast { data_type, .. }
+        | ast::Expr::TypedString(ast::TypedString { data_type, .. }) => matches!(
             data_type,
             ast::DataType::Double(_)
                 | ast::DataType::DoublePrecision
@@ -107,7 +98,7 @@ fn is_decimal(expr: &ast::Expr) -> bool {
     match expr {
         ast::Expr::Value(value) => matches!(
             &value.value,
-            ast::Value::Number(digits, _) if digits.contains('.') && !digits.contains(['e', 'E'])
+            ast::Value::Number(digits, _) if digits.contains('.')
         ),
         ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_decimal(expr),
         _ => false,
@@ -164,9 +155,10 @@ impl AnalyzerRule for FloatsWin {
     fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> DfResult<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|plan| {
             let schema = match &plan {
-                LogicalPlan::TableScan(scan) => {
-                    DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
-                }
+                LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(
+                    scan.table_name.clone(),
+                    &scan.source.schema(),
+                )?,
                 plan => merge_schema(&plan.inputs()),
             };
             let names = NamePreserver::new(&plan);
@@ -229,8 +221,7 @@ fn floats_win(exprs: &mut [&mut Expr], schema: &dyn ExprSchema) -> DfResult<bool
     if floats.is_empty() {
         return Ok(false);
     }
-    let target =
-        if floats.into_iter().any(wide) { DataType::Float64 } else { DataType::Float32 };
+    let target = if floats.into_iter().any(wide) { DataType::Float64 } else { DataType::Float32 };
     let mut changed = false;
     for (expr, ty) in exprs.iter_mut().zip(&types) {
         if !ty.as_ref().is_some_and(DataType::is_decimal) {

@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_view_ends_where_its_statement_ends() {
-        let statements = parse_script("CREATE VIEW v AS\nSELECT 1 AS x -- one\n;\nSELECT 2").unwrap();
+        let statements =
+            parse_script("CREATE VIEW v AS\nSELECT 1 AS x -- one\n;\nSELECT 2").unwrap();
         let Parsed::Ddl(ddl) = statements[0].parsed.as_ref() else { panic!("not DDL") };
         let ddl::ast::DdlStatement::CreateView(view) = ddl.as_ref() else { panic!("not a view") };
         assert_eq!(view.query.text, "SELECT 1 AS x");
