@@ -1,5 +1,5 @@
-//! What numbers mean where DataFusion would choose otherwise: `1e3` is a double, and a decimal that
-//! meets a floating-point number becomes one.
+//! What numbers become where DataFusion would choose otherwise: a decimal that meets a
+//! floating-point number becomes one.
 //!
 //! DataFusion turns the floating-point side of a comparison into a decimal. With `1.5` a decimal,
 //! `v > 1.5` would then fail on a NaN or a large `v`, and would use none of the file's statistics.
@@ -24,15 +24,15 @@ use sqlparser::ast::{self, VisitMut, VisitorMut};
 /// Functions whose arguments all become one type.
 const UNIFYING: [&str; 6] = ["coalesce", "nvl", "ifnull", "nullif", "greatest", "least"];
 
-/// Rewrites literals with an exponent to doubles, and the columns of VALUES that hold one.
+/// Makes doubles of the decimals in columns of VALUES that hold a double.
 pub(crate) fn respell(query: &mut ast::Query) {
     // The visitor never breaks.
-    let _done: ControlFlow<()> = VisitMut::visit(query, &mut Exponents);
+    let _done: ControlFlow<()> = VisitMut::visit(query, &mut ValuesColumns);
 }
 
-struct Exponents;
+struct ValuesColumns;
 
-impl VisitorMut for Exponents {
+impl VisitorMut for ValuesColumns {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
@@ -45,17 +45,6 @@ impl VisitorMut for Exponents {
                 ast::SetExpr::Values(values) => unify_columns(values),
                 _ => {}
             }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
-        if let ast::Expr::Value(value) = expr
-            && let ast::Value::Number(digits, false) = &value.value
-            && digits.contains(['e', 'E'])
-        {
-            let text = ast::Expr::value(ast::Value::SingleQuotedString(digits.clone()));
-            *expr = double(text);
         }
         ControlFlow::Continue(())
     }
@@ -90,9 +79,6 @@ fn unify_columns(values: &mut ast::Values) {
 
 fn is_double(expr: &ast::Expr) -> bool {
     match expr {
-        ast::Expr::Value(value) => {
-            matches!(&value.value, ast::Value::Number(digits, _) if digits.contains(['e', 'E']))
-        }
         ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_double(expr),
         ast::Expr::Cast { data_type, .. }
         | ast::Expr::TypedString(ast::TypedString { data_type, .. }) => matches!(
@@ -112,7 +98,7 @@ fn is_decimal(expr: &ast::Expr) -> bool {
     match expr {
         ast::Expr::Value(value) => matches!(
             &value.value,
-            ast::Value::Number(digits, _) if digits.contains('.') && !digits.contains(['e', 'E'])
+            ast::Value::Number(digits, _) if digits.contains('.')
         ),
         ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_decimal(expr),
         _ => false,

@@ -78,6 +78,7 @@ impl Process {
     }
 
     /// SIGKILL.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
         self.ended()

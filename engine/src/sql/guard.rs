@@ -1,13 +1,15 @@
 //! Clauses that parse and that DataFusion would drop without a word: each is an error here.
 //!
 //! The structs are taken apart without `..`, so a clause that a newer parser reads does not compile
-//! until somebody has decided what it means. `FETCH FIRST n ROWS ONLY` becomes the LIMIT it is.
+//! until somebody has decided what it means. `FETCH FIRST n ROWS ONLY` becomes the LIMIT it is, and a number
+//! with an exponent the double it is.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Distinct, Expr, Fetch, GroupByExpr, Join, LimitClause, OrderByKind, PipeOperator, Query,
-    Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    CastKind, DataType, Distinct, ExactNumberInfo, Expr, Fetch, GroupByExpr, Join, LimitClause,
+    OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
+    TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 
@@ -86,9 +88,31 @@ impl VisitorMut for Guard {
         match expr {
             Expr::OuterJoin(_) => refuse([(true, "the (+) of Oracle's outer join")]),
             Expr::Prior(_) => refuse([(true, "PRIOR")]),
+            Expr::Value(value) if is_approximate(&value.value) => {
+                double_for_exponent(expr);
+                ControlFlow::Continue(())
+            }
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// `1e3`: a number with an exponent is approximate in the SQL standard, unlike `1.5`.
+fn is_approximate(value: &Value) -> bool {
+    matches!(value, Value::Number(digits, _) if digits.contains(['e', 'E']))
+}
+
+fn double_for_exponent(expr: &mut Expr) {
+    let Expr::Value(value) = expr else { return };
+    let Value::Number(digits, _) = &value.value else { return };
+    let digits = Expr::value(Value::SingleQuotedString(digits.clone()));
+    *expr = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(digits),
+        data_type: DataType::Double(ExactNumberInfo::None),
+        array: false,
+        format: None,
+    };
 }
 
 /// `FETCH FIRST n ROWS ONLY` is LIMIT n.
@@ -97,8 +121,7 @@ fn limit_for_fetch(query: &mut Query) -> ControlFlow<Error> {
         return ControlFlow::Continue(());
     };
     refuse([(with_ties, "FETCH … WITH TIES"), (percent, "FETCH … PERCENT")])?;
-    let quantity = quantity
-        .unwrap_or_else(|| Expr::value(sqlparser::ast::Value::Number("1".to_owned(), false)));
+    let quantity = quantity.unwrap_or_else(|| Expr::value(Value::Number("1".to_owned(), false)));
     match &mut query.limit_clause {
         None => {
             query.limit_clause = Some(LimitClause::LimitOffset {
@@ -117,7 +140,15 @@ fn check_body(body: &SetExpr) -> ControlFlow<Error> {
     let mut pending = vec![body];
     while let Some(body) = pending.pop() {
         match body {
-            SetExpr::SetOperation { left, right, .. } => pending.extend([&**left, &**right]),
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                // DataFusion plans them as joins, which forget how often a row occurs.
+                let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+                refuse([
+                    (all && *op == SetOperator::Intersect, "INTERSECT ALL"),
+                    (all && matches!(op, SetOperator::Except | SetOperator::Minus), "EXCEPT ALL"),
+                ])?;
+                pending.extend([&**left, &**right]);
+            }
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
                 refuse([(true, "a change inside a query")])?;
             }

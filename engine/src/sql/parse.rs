@@ -59,7 +59,9 @@ pub(crate) fn parse_script(script: &str) -> Result<Vec<Statement>> {
             let to = lines.offset(&script, last.span.end.line, last.span.end.column);
             let text = script.get(from..to).unwrap_or_default().trim().to_owned();
             let position = (first.span.start.line, first.span.start.column);
-            let parsed = Arc::new(parse_tokens(&dialect, part, &script)?);
+            // A query inside reaches to the end of the text at most: not into the next statement.
+            let up_to_here = script.get(..to).unwrap_or(&script);
+            let parsed = Arc::new(parse_tokens(&dialect, part, up_to_here)?);
             statements.push(Statement { text, position, parsed });
         }
         Ok(statements)
@@ -235,6 +237,16 @@ mod tests {
         let statements = parse_script(script).unwrap();
         let texts: Vec<_> = statements.iter().map(|s| (s.text.as_str(), s.position)).collect();
         assert_eq!(texts, [("SELECT 'a;b'", (1, 1)), ("SELECT\n  2", (3, 3))]);
+    }
+
+    #[test]
+    fn a_view_ends_where_its_statement_ends() {
+        let statements =
+            parse_script("CREATE VIEW v AS\nSELECT 1 AS x -- one\n;\nSELECT 2").unwrap();
+        let Parsed::Ddl(ddl) = statements[0].parsed.as_ref() else { panic!("not DDL") };
+        let ddl::ast::DdlStatement::CreateView(view) = ddl.as_ref() else { panic!("not a view") };
+        assert_eq!(view.query.text, "SELECT 1 AS x");
+        assert!(parse_query(&view.query.text).is_ok());
     }
 
     #[test]
