@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -51,6 +51,7 @@ impl SpillDir {
         remove_abandoned(root).map_err(failed)?;
         let dir = tempfile::Builder::new()
             .prefix(&format!("{SPILL_PREFIX}{}-", std::process::id()))
+            .permissions(std::fs::Permissions::from_mode(0o700))
             .tempdir_in(root)
             .map_err(failed)?;
         let lock = File::create(lock_path(dir.path())).map_err(failed)?;
@@ -217,7 +218,6 @@ mod tests {
 
         assert!(!dead.exists() && !lock_path(&dead).exists());
         assert!(living.path().exists() && second.path().exists() && foreign.exists());
-        use std::os::unix::fs::PermissionsExt;
         let mode = living.path().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         let path = living.path().to_path_buf();

@@ -51,8 +51,7 @@ pub(crate) async fn stage(
 
 /// Refuses partition values that would not come back as they were.
 ///
-/// The format library cannot write a uuid or a float into a manifest's partition tuple, and its
-/// doubles lose NaN and the infinities.
+/// The format library cannot write a uuid or a float into a manifest's partition tuple.
 fn check_partition_types(table: &Table) -> Result<()> {
     let metadata = table.metadata();
     let spec = metadata.default_partition_spec();
@@ -62,9 +61,7 @@ fn check_partition_types(table: &Table) -> Result<()> {
         let void = |p: &PartitionField| p.field_id == field.id && p.transform == Transform::Void;
         let remedy = match ty {
             PrimitiveType::Uuid => format!("partition by bucket(n, {})", field.name),
-            PrimitiveType::Float | PrimitiveType::Double => {
-                "partition by a column of another type".to_owned()
-            }
+            PrimitiveType::Float => "make the column a double".to_owned(),
             _ => continue,
         };
         if !spec.fields().iter().any(void) {

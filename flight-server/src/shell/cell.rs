@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 /// The columns of one batch, ready to be shown.
@@ -104,6 +104,46 @@ pub(crate) fn is_nested(data_type: &DataType) -> bool {
             | DataType::LargeListView(_)
             | DataType::Map(..)
     )
+}
+
+/// `batch` with the keys of its maps as text, which is all that JSON has.
+pub(crate) fn with_text_keys(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    let mut fields = Vec::with_capacity(batch.num_columns());
+    for (array, field) in batch.columns().iter().zip(batch.schema().fields()) {
+        let wanted = text_keyed(field.data_type());
+        columns.push(match &wanted == field.data_type() {
+            true => Arc::clone(array),
+            false => arrow::compute::cast(array, &wanted)?,
+        });
+        fields.push(field.as_ref().clone().with_data_type(wanted));
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema, columns, &options)
+}
+
+fn text_keyed(data_type: &DataType) -> DataType {
+    let within = |field: &FieldRef| {
+        Arc::new(field.as_ref().clone().with_data_type(text_keyed(field.data_type())))
+    };
+    match data_type {
+        DataType::Map(entries, sorted) => {
+            let DataType::Struct(fields) = entries.data_type() else { return data_type.clone() };
+            let entry = |(i, field): (usize, &FieldRef)| match i {
+                0 if !field.data_type().is_string() => {
+                    Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8))
+                }
+                _ => within(field),
+            };
+            let fields = DataType::Struct(fields.iter().enumerate().map(entry).collect());
+            DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(fields)), *sorted)
+        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(within).collect()),
+        DataType::List(item) => DataType::List(within(item)),
+        DataType::LargeList(item) => DataType::LargeList(within(item)),
+        other => other.clone(),
+    }
 }
 
 /// Numbers stand to the right.

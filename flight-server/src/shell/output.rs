@@ -6,6 +6,7 @@ use anyhow::Result;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
+use super::cell::with_text_keys;
 use super::records::{write_csv, write_csv_header, write_json};
 use super::table::{Layout, render_table};
 use crate::cli::Format;
@@ -52,6 +53,7 @@ impl Output {
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = &with_text_keys(batch)?;
         let seen = self.rows_seen;
         self.rows_seen += batch.num_rows();
         match self.format {

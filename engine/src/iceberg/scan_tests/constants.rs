@@ -271,8 +271,11 @@ async fn not_a_number_and_zeroes_are_never_pruned_by_bounds() {
         "abs(f) > 4",
     ] {
         let select = |from: &str| format!("SELECT f FROM {from} WHERE {filter} ORDER BY f");
-        let (found, expected) =
+        // `f = 0` makes f a constant to the optimizer, so the zeroes come in any order.
+        let (mut found, mut expected) =
             (rows(&context, &select("t")).await, rows(&context, &select("m")).await);
+        found.sort();
+        expected.sort();
         assert_eq!(found, expected, "{filter}");
     }
     let above = rows(&context, "SELECT f FROM t WHERE f > 4 ORDER BY f").await;
