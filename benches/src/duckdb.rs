@@ -10,10 +10,11 @@ use anyhow::{Context, Result, ensure};
 const DRIVER: &str = r#"
 import duckdb, sys, time
 c = duckdb.connect(config={"threads": int(sys.argv[1])})
+c.execute("SET enable_progress_bar = false")
 for line in sys.stdin:
     sql = line.rstrip("\n").replace("\x1f", "\n")
     try:
-        t = time.perf_counter(); rows = c.execute(sql).fetch_arrow_table().num_rows
+        t = time.perf_counter(); rows = c.execute(sql).to_arrow_table().num_rows
         print(f"ok {time.perf_counter() - t} {rows}", flush=True)
     except Exception as e:
         print("error " + str(e).replace("\n", " "), flush=True)
