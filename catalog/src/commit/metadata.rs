@@ -65,6 +65,12 @@ where
         })))
     }
 
+    // Metadata carries no mark of who changed it: after a definite refusal, a column that is there
+    // now was added by somebody else.
+    fn has_identity(&self) -> bool {
+        false
+    }
+
     fn is_applied(&self, metadata: &TableMetadata) -> bool {
         self.wanted.as_ref().is_some_and(|wanted| same_state(wanted, metadata))
     }

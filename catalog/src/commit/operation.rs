@@ -29,6 +29,12 @@ pub(crate) trait Operation: Send + Sync {
     /// Whatever ends the operation: `Conflict`, `NotFound`, `AlreadyExists`, storage.
     async fn propose(&mut self, head: Option<&Table>) -> Result<Proposal>;
 
+    /// Whether [`Operation::is_applied`] recognises this very operation (by a snapshot id, say), so
+    /// that a rival's equal change is never taken for it.
+    fn has_identity(&self) -> bool {
+        true
+    }
+
     /// Whether `metadata` came out of one of this operation's attempts, or of a commit after it.
     fn is_applied(&self, metadata: &TableMetadata) -> bool;
 }

@@ -134,6 +134,7 @@ async fn attempt(
     };
     // A request that was delivered twice loses its second race to itself.
     if raced
+        && operation.has_identity()
         && let Some(head) = &head
         && operation.is_applied(head.metadata())
     {

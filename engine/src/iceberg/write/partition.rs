@@ -258,7 +258,15 @@ fn literal_at(array: &ArrayRef, row: usize, ty: &PrimitiveType) -> Result<Option
             return Ok(Some(Literal::float(array.as_primitive::<Float32Type>().value(row))));
         }
         D::Float64 => {
-            return Ok(Some(Literal::double(array.as_primitive::<Float64Type>().value(row))));
+            let value = array.as_primitive::<Float64Type>().value(row);
+            // The JSON in which data files reach the commit has no spelling for these.
+            if !value.is_finite() {
+                return Err(Error::unsupported(format!(
+                    "{value} is not supported as a partition value; reject or replace it, or \
+                     partition by another column"
+                )));
+            }
+            return Ok(Some(Literal::double(value)));
         }
         D::Decimal128(..) => L::Int128(array.as_primitive::<Decimal128Type>().value(row)),
         D::Utf8 => L::String(array.as_string::<i32>().value(row).to_owned()),
