@@ -132,6 +132,7 @@ impl FooterReader {
                 .with_page_index_policy(PageIndexPolicy::Optional)
                 .load_and_finish(self.fetch(), self.key.size_bytes)
                 .await?;
+            super::footer_check::check(&metadata, self.key.size_bytes)?;
             Ok(Arc::new(metadata))
         };
         // Ranges of one file are opened together by several partitions: one of them reads.

@@ -4,6 +4,7 @@ pub mod types;
 pub mod transform;
 pub mod metrics;
 pub mod adapter;
+mod footer_check;
 pub mod footer;
 mod statistics;
 mod guard;
