@@ -34,6 +34,9 @@ const PEAK_KIB_MAX: u64 = 3 << 20;
 /// Damaged data files that one table refers to.
 const FILES: usize = 250;
 
+/// An engine mounts a limited number of catalogs; so many are mounted before the next engine.
+const CATALOGS: usize = 500;
+
 type Outcome = fjord_engine::Result<Vec<RecordBatch>>;
 
 fn mutations() -> usize {
@@ -180,8 +183,8 @@ fn in_place(
     damage: impl Fn(&mut Rng, usize, &[u8]) -> Damaged,
 ) {
     let runtime = runtime();
-    let (_directory, lake) = runtime.block_on(make(20));
-    let lake = Arc::new(lake);
+    let (directory, lake) = runtime.block_on(make(20));
+    let mut lake = Arc::new(lake);
     let path = runtime.block_on(async {
         let table = load(&lake, "m").await.unwrap();
         choose(&lake, &table).await
@@ -194,6 +197,10 @@ fn in_place(
     for number in 0..mutations() {
         let damaged = damage(&mut rng, number, &bytes);
         std::fs::write(&path, &damaged.bytes).unwrap();
+        if number % CATALOGS == CATALOGS - 1 {
+            let opened = Lake::open(directory.path(), LakeOptions::default(), |m| m);
+            lake = Arc::new(court.runtime.block_on(opened).unwrap());
+        }
         let query = read_anew(Arc::clone(&lake), number);
         court.judge(number, &damaged, &name_of(&path), query);
     }
