@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import check_demo
 from conftest import ROOT
 
 TABLES_MIN = 4
@@ -54,6 +55,10 @@ def test_pyiceberg_and_duckdb_read_the_demo_alike(demo, duck):
         ).fetchone()[0]
         assert difference == 0, f"{name}: {difference} rows differ between Fjord and PyIceberg"
         duck.unregister("py")
+
+
+def test_duckdb_computes_the_same_rejects_by_reason_and_gold(demo):
+    assert check_demo.main(demo.path) == 0
 
 
 def test_the_demo_runs_twice(demo):

@@ -25,6 +25,11 @@ const VIEW_BYTES: usize = 16;
 pub(super) struct FileStatistics {
     columns: Vec<Column>,
     schema: SchemaRef,
+    /// Bytes of a row in memory; `None` where a column's width varies. A total that counted such
+    /// columns would be kept by every projection that drops them (`Statistics::
+    /// calculate_total_byte_size`), and a join would then build on the wrong side; without one
+    /// the optimizer compares rows.
+    row_bytes: Option<usize>,
     /// By spec id: for each identity field, its place in the tuple and the column it fills.
     constants: HashMap<i32, Vec<Constant>>,
 }
@@ -68,7 +73,8 @@ impl FileStatistics {
             .partition_specs_iter()
             .map(|spec| (spec.spec_id(), constants_of(spec, &columns)))
             .collect();
-        Self { columns, schema: arrow, constants }
+        let row_bytes = columns.iter().map(|column| column.data_type.primitive_width()).sum();
+        Self { columns, schema: arrow, row_bytes, constants }
     }
 
     /// The statistics of one file without deletes.
@@ -96,11 +102,11 @@ impl FileStatistics {
             let value = self.constant(constant, file)?;
             fix(&mut columns[constant.column], value, rows);
         }
-        let bytes: Option<usize> =
-            columns.iter().map(|column| column.byte_size.get_value().copied()).sum();
         Ok(Statistics {
             num_rows: Precision::Exact(rows),
-            total_byte_size: bytes.map_or(Precision::Absent, Precision::Inexact),
+            total_byte_size: self
+                .row_bytes
+                .map_or(Precision::Absent, |bytes| Precision::Exact(rows.saturating_mul(bytes))),
             column_statistics: columns,
         })
     }

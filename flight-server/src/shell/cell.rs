@@ -9,6 +9,8 @@ use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use super::json_float::JsonFloats;
+
 /// The columns of one batch, ready to be shown.
 pub(crate) struct Cells<'a> {
     columns: Vec<ColumnCells<'a>>,
@@ -35,7 +37,10 @@ impl Encoding {
     pub(crate) fn new(batch: &RecordBatch) -> Self {
         let schema = batch.schema();
         let fields = schema.fields().iter().map(encodable).collect();
-        Self { fields, options: EncoderOptions::default().with_explicit_nulls(true) }
+        let options = EncoderOptions::default()
+            .with_explicit_nulls(true)
+            .with_encoder_factory(Arc::new(JsonFloats));
+        Self { fields, options }
     }
 }
 

@@ -5,6 +5,7 @@
 //!            └ backslash (\d …)    └ progress
 //! ```
 
+mod json_float;
 mod splitter;
 mod cell;
 mod table;

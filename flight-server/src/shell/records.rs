@@ -1,6 +1,7 @@
 //! Results for other programs: CSV and newline-delimited JSON.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -8,6 +9,7 @@ use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 
 use super::cell::{Cells, Encoding};
+use super::json_float::JsonFloats;
 
 /// The line of column names.
 pub(super) fn write_csv_header(out: &mut dyn Write, schema: &SchemaRef) -> Result<(), ArrowError> {
@@ -49,8 +51,10 @@ fn csv_field(value: Option<String>) -> String {
 /// One object a line, NULLs included.
 pub(super) fn write_json(out: &mut dyn Write, batch: &RecordBatch) -> Result<(), ArrowError> {
     let mut bytes = Vec::new();
-    let mut writer =
-        WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut bytes);
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .with_encoder_factory(Arc::new(JsonFloats))
+        .build::<_, LineDelimited>(&mut bytes);
     writer.write(batch)?;
     writer.finish()?;
     out.write_all(&bytes)?;
@@ -59,9 +63,7 @@ pub(super) fn write_json(out: &mut dyn Write, batch: &RecordBatch) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Decimal128Array, StringArray};
+    use arrow::array::{ArrayRef, Decimal128Array, Float32Array, Float64Array, StringArray};
 
     use super::*;
 
@@ -96,5 +98,21 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert!(lines[0].contains("1.50") && lines[1].contains("null"), "{text}");
         assert!(lines.iter().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()));
+    }
+
+    #[test]
+    fn json_keeps_what_is_no_number_apart_from_null() {
+        let values = vec![Some(f64::NAN), Some(f64::INFINITY), Some(-1e-300), None, Some(0.1)];
+        let singles =
+            Float32Array::from(vec![None, Some(f32::NEG_INFINITY), Some(0.1), None, None]);
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![("d", Arc::new(Float64Array::from(values))), ("f", Arc::new(singles))];
+        let mut out = Vec::new();
+        write_json(&mut out, &RecordBatch::try_from_iter(columns).unwrap()).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"d\":\"NaN\",\"f\":null}\n{\"d\":\"Infinity\",\"f\":\"-Infinity\"}\n\
+             {\"d\":-1e-300,\"f\":0.1}\n{\"d\":null,\"f\":null}\n{\"d\":0.1,\"f\":null}\n"
+        );
     }
 }

@@ -135,3 +135,37 @@ async fn a_clean_scan_costs_what_datafusions_own_costs() {
         }
     }
 }
+
+/// DataFusion's projections keep a total of bytes that counts columns nobody reads any more, so a
+/// total with texts in it would make a join build on the larger table.
+#[tokio::test]
+async fn texts_that_are_not_read_do_not_turn_a_join_around() {
+    let lake = Lake::new().await;
+    let fields =
+        vec![optional(1, "k", PrimitiveType::Long), optional(2, "note", PrimitiveType::String)];
+    let table = lake.create(fields, json!([])).await;
+    let notes: StringArray = (0..50_i64).map(|n| Some(format!("{n}").repeat(2000))).collect();
+    let columns = vec![
+        (
+            stored("k", DataType::Int64, 1),
+            Arc::new((0..50_i64).collect::<Int64Array>()) as ArrayRef,
+        ),
+        (stored("note", DataType::Utf8, 2), Arc::new(notes)),
+    ];
+    let file = lake.file(&table, "f.parquet", columns).build().unwrap();
+    let table = lake.append(&table, vec![file]).await;
+    let context = lake.sql(&table, 2);
+    let numbers = "CREATE TABLE many AS SELECT value AS m FROM generate_series(1, 1000)";
+    context.sql(numbers).await.unwrap().collect().await.unwrap();
+    let sql = "SELECT count(*) FROM many JOIN t ON m = k";
+    assert_eq!(rows(&context, sql).await, ["49"]);
+    let shown = shown(&plan(&context, sql).await);
+    let join = shown.find("HashJoinExec").unwrap();
+    let scan = shown[join..].find("f.parquet").unwrap();
+    let memory = shown[join..]
+        .find("many")
+        .or_else(|| shown[join..].find("Memory"))
+        .or_else(|| shown[join..].find("DataSourceExec: partitions"))
+        .unwrap();
+    assert!(scan < memory, "{shown}");
+}
