@@ -6,6 +6,8 @@
 pub mod error;
 pub mod failpoint;
 pub mod name;
+mod depth;
+mod avro;
 mod transform;
 pub mod spec;
 pub mod storage;

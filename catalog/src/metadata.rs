@@ -12,12 +12,11 @@ use moka::future::Cache;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::depth::{DEPTH_MAX, nests_deeper};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{TableMetadata, TableMetadataRef};
 use crate::storage::Storage;
 
-/// JSON nested deeper than this is refused before the parser recurses into it.
-const DEPTH_MAX: usize = 100;
 /// Metadata beyond this size is parsed off the asynchronous threads.
 const INLINE_PARSE_BYTES_MAX: usize = 1 << 20;
 /// Parsed metadata takes a few times the size of its JSON.
@@ -209,34 +208,14 @@ fn inflate(location: &str, bytes: &[u8], bytes_max: u64) -> Result<Vec<u8>> {
     Ok(json)
 }
 
-/// Counts brackets outside strings; the parser's own recursion then stays within any stack.
 fn check_depth(location: &str, json: &[u8]) -> Result<()> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH_MAX {
-            let what = format!("nests deeper than {DEPTH_MAX} levels");
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                format!("table metadata {location:?} {what}"),
-            ));
-        }
+    if !nests_deeper(json, DEPTH_MAX) {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::new(
+        ErrorKind::LimitExceeded,
+        format!("table metadata {location:?} nests deeper than {DEPTH_MAX} levels"),
+    ))
 }
 
 fn check_numbers(location: &str, metadata: TableMetadata) -> Result<TableMetadata> {

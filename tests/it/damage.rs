@@ -79,27 +79,45 @@ pub(crate) fn wrong_magic(rng: &mut Rng, bytes: &[u8], range: std::ops::Range<us
     Damaged { bytes, what: format!("wrong magic at {at}"), demand: Demand::Error }
 }
 
-/// An Avro file with a block's count or size made up, its header or its sync marker damaged.
+/// An Avro file with a block's count or size made up, a number in a block made up, its header or
+/// its sync marker damaged.
 pub(crate) fn avro(rng: &mut Rng, bytes: &[u8]) -> Damaged {
     let sync = bytes[bytes.len() - 16..].to_vec();
     let header = bytes.windows(16).position(|w| w == sync).unwrap() + 16;
     let count = varint_end(bytes, header);
     let size = varint_end(bytes, count);
     let number = [i64::MAX, i64::MIN, -1, 1 << 40, 1 << 31, 0x7fff_ffff][rng.usize(..6)];
-    let (range, what) = match rng.u8(..4) {
+    let (range, what) = match rng.u8(..6) {
         0 => return wrong_magic(rng, bytes, 0..4),
         1 => (header..count, "block count"),
         2 => (count..size, "block size"),
-        _ => {
+        3 => {
             let last = bytes.len() - 16;
             let mut damaged = wrong_magic(rng, bytes, last..last + 16);
             damaged.what = damaged.what.replace("magic", "sync marker");
             return damaged;
         }
+        _ => return avro_number(rng, bytes, count, size),
     };
     let mut damaged = bytes.to_vec();
     damaged.splice(range, varint(number));
     Damaged { bytes: damaged, what: format!("{what} {number}"), demand: Demand::Error }
+}
+
+/// Somewhere in a block, where a count or a length may be, a large one. The block's size is right.
+fn avro_number(rng: &mut Rng, bytes: &[u8], count: usize, size: usize) -> Damaged {
+    let length = bytes.len() - 16 - size;
+    let at = rng.usize(..length);
+    let number = 1_i64 << rng.u32(20..62);
+    let number = if rng.bool() { number } else { -number };
+    let mut block = bytes[size..size + length].to_vec();
+    block.splice(at..=at, varint(number));
+    let mut damaged = bytes[..count].to_vec();
+    damaged.extend(varint(i64::try_from(block.len()).unwrap()));
+    damaged.extend(block);
+    damaged.extend(&bytes[bytes.len() - 16..]);
+    let what = format!("{number} at {at} of the block");
+    Damaged { bytes: damaged, what, demand: Demand::Anything }
 }
 
 fn varint_end(bytes: &[u8], at: usize) -> usize {
@@ -155,6 +173,10 @@ pub(crate) fn json(rng: &mut Rng, bytes: &[u8]) -> Damaged {
         0.5.into(),
         "x".into(),
         String::from("\u{0}../../etc").into(),
+        "bucket[0]".into(),
+        "truncate[4294967295]".into(),
+        "fixed[18446744073709551615]".into(),
+        "decimal(99, 120)".into(),
         serde_json::Value::Array(vec![at.clone(), at.clone()]),
         serde_json::json!({}),
     ];

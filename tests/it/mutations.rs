@@ -34,6 +34,10 @@ const PEAK_KIB_MAX: u64 = 3 << 20;
 /// Damaged data files that one table refers to.
 const FILES: usize = 250;
 
+/// What a manifest says of the columns of a file.
+const METRICS: [&str; 5] =
+    ["column_sizes", "value_counts", "null_value_counts", "lower_bounds", "upper_bounds"];
+
 /// An engine mounts a limited number of catalogs; so many are mounted before the next engine.
 const CATALOGS: usize = 500;
 
@@ -226,7 +230,6 @@ fn damaged_table_metadata_is_an_error_or_an_answer() {
 }
 
 #[test]
-#[ignore = "open: a forged count makes the Avro library reserve memory without bound and abort"]
 fn a_damaged_manifest_list_is_an_error_or_an_answer() {
     in_place(
         "manifest list",
@@ -266,7 +269,8 @@ async fn data_file(lake: &Lake, table: &Table) -> DataFile {
     DataFile::clone(entries[0].data_file())
 }
 
-/// `file` under another path, size and partition.
+/// `file` under another path, size and partition. What it said of the values of `p` goes: bounds
+/// that contradict the partition prove nothing, and a query for another partition would read it.
 fn copy_of(table: &Table, file: &DataFile, path: &Path, size: usize, partition: i64) -> DataFile {
     let spec = table.metadata().default_partition_spec();
     let json = Catalog::data_file_to_json(table, spec, file.clone()).unwrap();
@@ -274,12 +278,14 @@ fn copy_of(table: &Table, file: &DataFile, path: &Path, size: usize, partition: 
     json["file_path"] = format!("file://{}", path.display()).into();
     json["file_size_in_bytes"] = size.into();
     json["partition"]["p"] = partition.into();
+    let p = table.metadata().current_schema().field_id_by_name("p").unwrap();
+    for metric in METRICS {
+        json[metric].as_array_mut().unwrap().retain(|column| column["key"] != p);
+    }
     Catalog::data_file_from_json(table, spec.spec_id(), &json.to_string()).unwrap()
 }
 
-// Open: past some 250 files, an error names another damaged file than the one that was asked for.
 #[test]
-#[ignore = "open: an error may name another damaged file of the table than the one asked for"]
 fn a_damaged_data_file_is_an_error_or_an_answer() {
     let runtime = runtime();
     let (directory, lake) = runtime.block_on(make(300));

@@ -5,23 +5,42 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::entry::{Entry, inherit};
+use crate::avro::{self, Held};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{FormatVersion, Manifest, ManifestEntry, ManifestFile, ManifestList};
 
 /// The manifests that a manifest list names.
-pub(super) fn decode_list(
+pub(crate) fn decode_list(
     uri: &str,
     bytes: &[u8],
     version: FormatVersion,
 ) -> Result<Vec<ManifestFile>> {
-    let list = guarded("manifest list", uri, || ManifestList::parse_with_version(bytes, version))?;
+    let checked = avro::check("manifest list", uri, bytes, Held::File)?;
+    let parse = |version| {
+        let parse = || ManifestList::parse_with_version(&checked.bytes, version);
+        guarded("manifest list", uri, parse)
+    };
+    let list = match parse(version) {
+        Err(_) if version != FormatVersion::V1 && is_of_format_1(&checked.fields) => {
+            parse(FormatVersion::V1)?
+        }
+        parsed => parsed?,
+    };
     Ok(list.consume_entries().into_iter().collect())
 }
 
+/// A table that was upgraded keeps the lists of its first format, which need not count files and
+/// rows: the reader for later formats refuses those.
+fn is_of_format_1(fields: &[String]) -> bool {
+    !fields.iter().any(|field| field == "content" || field == "sequence_number")
+}
+
 /// The entries of a manifest, with inherited numbers.
-pub(super) fn decode_manifest(manifest: &ManifestFile, bytes: &[u8]) -> Result<Vec<Entry>> {
+pub(crate) fn decode_manifest(manifest: &ManifestFile, bytes: &[u8]) -> Result<Vec<Entry>> {
     let uri = &manifest.manifest_path;
-    let decoded = guarded("manifest", uri, || Manifest::parse_avro(bytes))?;
+    let checked = avro::check("manifest", uri, bytes, Held::Entry)?;
+    let decoded = guarded("manifest", uri, || Manifest::parse_avro(&checked.bytes))?;
+    drop(checked);
     let (entries, _) = decoded.into_parts();
     let entries: Vec<ManifestEntry> = entries.into_iter().map(Arc::unwrap_or_clone).collect();
     inherit(manifest, entries)

@@ -8,4 +8,6 @@ mod read;
 mod cache;
 
 pub use cache::{Manifests, ManifestsOptions};
+#[cfg(test)]
+pub(crate) use decode::{decode_list, decode_manifest};
 pub use entry::Entry;
