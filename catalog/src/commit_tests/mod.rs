@@ -1,7 +1,6 @@
 //! Tests of commits, against the embedded catalog on local disk.
 
 mod fixture;
-mod lossy;
 mod basics;
 mod replacing;
 mod conflicts;
@@ -10,3 +9,4 @@ mod row_ids;
 mod merging;
 mod unknown;
 mod purging;
+mod hostile;

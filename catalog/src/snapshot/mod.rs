@@ -10,5 +10,6 @@ pub(crate) mod scope;
 pub(crate) mod removal;
 pub(crate) mod merge;
 pub(crate) mod write;
+mod count;
 pub(crate) mod filter;
 pub(crate) mod produce;

@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::io::FileIO;
 use uuid::Uuid;
 
+use super::count::counted;
 use super::data_file::{check_new_file, spec_id_of};
 use super::filter::{FilterCache, Filtered, MANIFESTS_IN_FLIGHT_MAX, filter_data, filter_deletes};
 use super::merge::{MergePolicy, group};
@@ -184,8 +185,11 @@ impl SnapshotProducer {
     ) -> Result<Vec<ManifestFile>> {
         let Some(parent) = parent else { return Ok(Vec::new()) };
         let list = self.manifests.load_list(parent, metadata.format_version()).await?;
+        let work: Vec<_> = list.iter().map(|manifest| counted(&self.manifests, manifest)).collect();
+        let list: Vec<ManifestFile> =
+            stream::iter(work).buffered(MANIFESTS_IN_FLIGHT_MAX).try_collect().await?;
         // Manifests without a live file were history of the snapshot that emptied them.
-        Ok(list.iter().filter(|m| m.has_added_files() || m.has_existing_files()).cloned().collect())
+        Ok(list.into_iter().filter(|m| m.has_added_files() || m.has_existing_files()).collect())
     }
 
     fn tally<'a>(&self, filtered: impl Iterator<Item = &'a Filtered>) -> Tally {
