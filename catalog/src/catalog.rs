@@ -15,7 +15,7 @@ use crate::commit::rows::RowsOperation;
 use crate::commit::run::{CommitContext, Ended, run};
 use crate::commit::stage::stage;
 use crate::commit::staged::StagedOperation;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifests, ManifestsOptions};
 use crate::metadata::MetadataReader;
 use crate::metastore::Metastore;
@@ -191,15 +191,21 @@ impl Catalog {
 
     /// Drops a table. With `purge` its files are deleted too, after the drop is certain.
     /// Returns the number of files deleted.
+    ///
+    /// A table whose metadata is lost or damaged can be dropped, not purged: nothing says which
+    /// files are its own.
     pub async fn drop_table(&self, name: &TableName, purge: bool) -> Result<u64> {
         if purge {
-            crate::purge::check_purgeable(&self.metastore.load_table(name).await?)?;
+            let table = self.metastore.load_table(name).await;
+            crate::purge::check_purgeable(&table.map_err(|e| unpurgeable(name, e))?)?;
         }
         let dropped = self.metastore.drop_table(name).await?;
-        if !purge {
-            return Ok(0);
+        match dropped {
+            Some(table) if purge => {
+                crate::purge::purge(&self.storage, &self.manifests, &table).await
+            }
+            _ => Ok(0),
         }
-        crate::purge::purge(&self.storage, &self.manifests, &dropped).await
     }
 
     /// Deletes data files that a failed statement wrote and no commit can refer to.
@@ -277,4 +283,15 @@ impl Catalog {
             removed_rows: produced.map_or(0, |produced| produced.tally.removed_rows()),
         })
     }
+}
+
+fn unpurgeable(name: &TableName, error: Error) -> Error {
+    if error.kind() != ErrorKind::Corrupt {
+        return error;
+    }
+    let message = format!(
+        "table \"{name}\" cannot be purged, for nothing says which files are its own: {}; drop it without PURGE",
+        error.message()
+    );
+    Error::new(ErrorKind::Corrupt, message).with_source(error)
 }

@@ -121,8 +121,9 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     /// `CommitUnknown` when it may or may not have been applied.
     async fn commit(&self, commit: TableCommit) -> Result<Table>;
 
-    /// Forgets a table, leaving its files. Returns what it pointed to.
-    async fn drop_table(&self, name: &TableName) -> Result<Table>;
+    /// Forgets a table, leaving its files. Returns what it pointed to; `None` when that cannot be
+    /// read, being lost or damaged: such a table must be possible to forget.
+    async fn drop_table(&self, name: &TableName) -> Result<Option<Table>>;
 
     /// Renames a table or view; `AlreadyExists` if the target is taken by either.
     async fn rename(&self, kind: EntryKind, from: &TableName, to: &TableName) -> Result<()>;

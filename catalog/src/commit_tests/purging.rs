@@ -53,3 +53,31 @@ async fn failed_statements_can_take_their_files_back() {
     fixture.catalog.delete_uncommitted(std::slice::from_ref(&file)).await;
     assert!(!local(file.file_path()).exists());
 }
+
+#[tokio::test]
+async fn a_table_whose_metadata_is_lost_can_be_dropped_and_not_purged() {
+    for damage in [None, Some("{")] {
+        let fixture = Fixture::new().await;
+        let table = fixture.create("t", FormatVersion::V2).await;
+        let now = fixture.append(&table, vec![real_file(&table, "a.parquet", "a")]).await;
+        let metadata = local(now.metadata_location().unwrap());
+        match damage {
+            None => std::fs::remove_file(&metadata).unwrap(),
+            Some(text) => std::fs::write(&metadata, text).unwrap(),
+        }
+        let catalog = fixture.another().await;
+        let error = catalog.drop_table(&name("t"), true).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("\"gold.t\" cannot be purged") && text.contains("without PURGE"),
+            "{text}"
+        );
+        assert!(text.contains(metadata.file_name().unwrap().to_str().unwrap()), "{text}");
+
+        assert_eq!(catalog.drop_table(&name("t"), false).await.unwrap(), 0);
+        let gone = catalog.load_table(&name("t")).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound, "{gone}");
+        assert!(local(&format!("{}/data/a.parquet", table.metadata().location())).exists());
+    }
+}

@@ -214,3 +214,29 @@ async fn rolling_back_needs_an_ancestor() {
     let three = fixture.append(&back, vec![file(&table, "c.parquet", "c", 1, 9)]).await;
     assert_eq!(three.current_snapshot().unwrap().sequence_number(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn properties_set_by_many_sessions_at_once_are_all_there() {
+    let fixture = Fixture::new().await;
+    fixture.create("t", FormatVersion::V2).await;
+    let mut sessions = tokio::task::JoinSet::new();
+    for session in 0..4 {
+        let catalog = fixture.another().await;
+        sessions.spawn(async move {
+            for number in 0..15 {
+                let key = format!("{session}-{number}");
+                let edit = move |_: &TableMetadata| {
+                    let updates = [(key.clone(), "set".to_owned())].into();
+                    Ok(vec![TableUpdate::SetProperties { updates }])
+                };
+                catalog.commit_metadata(&name("t"), edit).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = sessions.join_next().await {
+        done.unwrap();
+    }
+    let table = fixture.load("t").await;
+    let set = table.metadata().properties().values().filter(|value| *value == "set").count();
+    assert_eq!(set, 60);
+}

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures::FutureExt;
 
 use super::fixture::*;
-use super::lossy::{Loss, Lossy, Rival};
 use crate::catalog::{Catalog, CreateMode};
 use crate::change::{CommitOptions, RowsChange};
 use crate::error::ErrorKind;
+use crate::faults::{CommitFault, FaultMetastore, Rival};
 use crate::metastore::Metastore;
 use crate::predicate::Predicate;
 use crate::spec::{FormatVersion, TableUpdate};
@@ -16,7 +16,7 @@ use crate::storage::Storage;
 use crate::table::Table;
 
 fn rival_append() -> Rival {
-    Rival(|metastore: Arc<dyn Metastore>| {
+    |metastore: Arc<dyn Metastore>| {
         async move {
             let catalog = Catalog::new("rival", metastore, Storage::local(), "file:///nowhere");
             let table = catalog.load_table(&name("t")).await.unwrap();
@@ -25,20 +25,36 @@ fn rival_append() -> Rival {
             catalog.commit_rows(&table, change, CommitOptions::default()).await.unwrap();
         }
         .boxed()
-    })
+    }
 }
 
 fn rival_recreates() -> Rival {
-    Rival(|metastore: Arc<dyn Metastore>| {
+    |metastore: Arc<dyn Metastore>| {
         async move {
-            let old = metastore.drop_table(&name("t")).await.unwrap();
+            let old = metastore.drop_table(&name("t")).await.unwrap().unwrap();
             let warehouse = format!("{}-again", old.metadata().location());
             let catalog = Catalog::new("rival", metastore, Storage::local(), warehouse);
             let staged = catalog.stage_table(request("t", CreateMode::Create)).await.unwrap();
             catalog.commit_staged(staged, vec![], CommitOptions::default()).await.unwrap();
         }
         .boxed()
-    })
+    }
+}
+
+const DELAYED: CommitFault = CommitFault::ApplyDuringLoad(u64::MAX);
+
+/// The fixture's metastore, of whose next commit the answer is lost, and then a rival's turn.
+fn lossy(fixture: &Fixture, fault: CommitFault, rival: Option<Rival>) -> Arc<FaultMetastore> {
+    let metastore = FaultMetastore::new(Arc::clone(&fixture.metastore));
+    metastore.script([fault]);
+    if let Some(rival) = rival {
+        metastore.rival(rival);
+    }
+    Arc::new(metastore)
+}
+
+async fn deliver(metastore: &FaultMetastore) -> Table {
+    metastore.apply_late().await.pop().unwrap().unwrap()
 }
 
 fn append(table: &Table) -> RowsChange {
@@ -59,10 +75,13 @@ async fn assert_everything_referenced_exists(fixture: &Fixture, table: &Table) {
 async fn a_lost_answer_of_an_applied_commit_is_success() {
     let fixture = Fixture::new().await;
     let table = fixture.create("t", FormatVersion::V2).await;
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::Answer);
+    let metastore = lossy(&fixture, CommitFault::LoseAnswer, None);
     let change = append(&table);
-    let done =
-        fixture.over(lossy).commit_rows(&table, change, CommitOptions::default()).await.unwrap();
+    let done = fixture
+        .over(metastore)
+        .commit_rows(&table, change, CommitOptions::default())
+        .await
+        .unwrap();
     assert_eq!(done.added_rows, 3);
     let now = fixture.load("t").await;
     assert_eq!(now.metadata().snapshots().count(), 1);
@@ -73,9 +92,9 @@ async fn a_lost_answer_of_an_applied_commit_is_success() {
 async fn unknown_then_another_writer_on_top_is_success_once() {
     let fixture = Fixture::new().await;
     let table = fixture.create("t", FormatVersion::V2).await;
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::AnswerThen(rival_append()));
+    let metastore = lossy(&fixture, CommitFault::LoseAnswer, Some(rival_append()));
     let change = append(&table);
-    fixture.over(lossy).commit_rows(&table, change, CommitOptions::default()).await.unwrap();
+    fixture.over(metastore).commit_rows(&table, change, CommitOptions::default()).await.unwrap();
     let now = fixture.load("t").await;
     assert_eq!(paths(&fixture.live(&now).await), ["ours.parquet", "rival.parquet"]);
     assert_eq!(now.metadata().snapshots().count(), 2);
@@ -86,9 +105,9 @@ async fn unknown_then_another_writer_on_top_is_success_once() {
 async fn a_commit_that_was_overtaken_for_certain_is_repeated_once() {
     let fixture = Fixture::new().await;
     let table = fixture.create("t", FormatVersion::V3).await;
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::RequestThen(rival_append()));
+    let metastore = lossy(&fixture, CommitFault::LoseRequest, Some(rival_append()));
     let change = append(&table);
-    fixture.over(lossy).commit_rows(&table, change, CommitOptions::default()).await.unwrap();
+    fixture.over(metastore).commit_rows(&table, change, CommitOptions::default()).await.unwrap();
     let now = fixture.load("t").await;
     assert_eq!(paths(&fixture.live(&now).await), ["ours.parquet", "rival.parquet"]);
     assert_eq!(now.metadata().snapshots().count(), 2);
@@ -98,14 +117,14 @@ async fn a_commit_that_was_overtaken_for_certain_is_repeated_once() {
 async fn a_commit_applied_after_we_looked_stays_unknown_and_keeps_its_files() {
     let fixture = Fixture::new().await;
     let table = fixture.create("t", FormatVersion::V2).await;
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::Delayed);
-    let catalog = fixture.over(Arc::clone(&lossy) as Arc<dyn Metastore>);
+    let metastore = lossy(&fixture, DELAYED, None);
+    let catalog = fixture.over(Arc::clone(&metastore) as Arc<dyn Metastore>);
     let change = append(&table);
     let error = catalog.commit_rows(&table, change, CommitOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error}");
     assert!(fixture.load("t").await.current_snapshot().is_none(), "it was sent again");
 
-    let applied = lossy.deliver().await.unwrap();
+    let applied = deliver(&metastore).await;
     let op_id = summary(applied.current_snapshot().unwrap(), "engine.op-id").unwrap();
     assert!(error.message().contains(op_id), "the error must name the operation: {error}");
     assert_everything_referenced_exists(&fixture, &applied).await;
@@ -117,10 +136,10 @@ async fn a_commit_applied_after_we_looked_stays_unknown_and_keeps_its_files() {
 async fn a_lost_answer_and_another_table_under_the_name_stays_unknown() {
     let fixture = Fixture::new().await;
     let table = fixture.create("t", FormatVersion::V2).await;
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::RequestThen(rival_recreates()));
+    let metastore = lossy(&fixture, CommitFault::LoseRequest, Some(rival_recreates()));
     let change = append(&table);
     let error = fixture
-        .over(lossy)
+        .over(metastore)
         .commit_rows(&table, change, CommitOptions::default())
         .await
         .unwrap_err();
@@ -131,8 +150,8 @@ async fn a_lost_answer_and_another_table_under_the_name_stays_unknown() {
 #[tokio::test]
 async fn a_lost_answer_of_a_create_is_success_if_the_table_is_ours() {
     let fixture = Fixture::new().await;
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::Answer);
-    let catalog = fixture.over(lossy);
+    let metastore = lossy(&fixture, CommitFault::LoseAnswer, None);
+    let catalog = fixture.over(metastore);
     let staged = catalog.stage_table(request("t", CreateMode::Create)).await.unwrap();
     let files = vec![file(&staged.table, "a.parquet", "a", 1, 2)];
     let done = catalog.commit_staged(staged, files, CommitOptions::default()).await.unwrap();
@@ -148,14 +167,14 @@ async fn a_lost_answer_of_a_metadata_change_is_success_if_its_effect_is_there() 
         let updates = [("colour".to_owned(), "green".to_owned())].into();
         Ok(vec![TableUpdate::SetProperties { updates }])
     };
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::Answer);
-    fixture.over(lossy).commit_metadata(&name("t"), edit).await.unwrap();
-    let lossy = Lossy::new(Arc::clone(&fixture.metastore), Loss::Delayed);
+    let metastore = lossy(&fixture, CommitFault::LoseAnswer, None);
+    fixture.over(metastore).commit_metadata(&name("t"), edit).await.unwrap();
+    let metastore = lossy(&fixture, DELAYED, None);
     let other = |_: &crate::spec::TableMetadata| {
         let updates = [("colour".to_owned(), "red".to_owned())].into();
         Ok(vec![TableUpdate::SetProperties { updates }])
     };
-    let error = fixture.over(lossy).commit_metadata(&name("t"), other).await.unwrap_err();
+    let error = fixture.over(metastore).commit_metadata(&name("t"), other).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error}");
     assert_eq!(fixture.load("t").await.metadata().properties()["colour"], "green");
 }
@@ -166,18 +185,18 @@ async fn a_lost_answer_of_an_overwrite_deletes_no_referenced_file() {
     let table = fixture.create("t", FormatVersion::V3).await;
     let table = fixture.append(&table, vec![file(&table, "a.parquet", "a", 1, 2)]).await;
     let table = fixture.append(&table, vec![file(&table, "b.parquet", "b", 1, 2)]).await;
-    for loss in [Loss::Answer, Loss::Delayed] {
-        let lossy = Lossy::new(Arc::clone(&fixture.metastore), loss);
-        let catalog = fixture.over(Arc::clone(&lossy) as Arc<dyn Metastore>);
+    for loss in [CommitFault::LoseAnswer, DELAYED] {
+        let metastore = lossy(&fixture, loss, None);
+        let catalog = fixture.over(Arc::clone(&metastore) as Arc<dyn Metastore>);
         let base = fixture.load("t").await;
         let change = RowsChange::OverwriteWhere {
             filter: Predicate::True,
             files: vec![real_file(&table, &format!("{loss:?}.parquet"), "a")],
         };
         let result = catalog.commit_rows(&base, change, CommitOptions::default()).await;
-        if matches!(loss, Loss::Delayed) {
+        if loss == DELAYED {
             assert_eq!(result.unwrap_err().kind(), ErrorKind::CommitUnknown);
-            lossy.deliver().await.unwrap();
+            deliver(&metastore).await;
         } else {
             result.unwrap();
         }

@@ -147,7 +147,7 @@ impl Metastore for Embedded {
         self.apply_commit(commit).await
     }
 
-    async fn drop_table(&self, name: &TableName) -> Result<Table> {
+    async fn drop_table(&self, name: &TableName) -> Result<Option<Table>> {
         self.delete_table(name).await
     }
 

@@ -136,33 +136,49 @@ impl Embedded {
         }
     }
 
-    pub(super) async fn delete_table(&self, name: &TableName) -> Result<Table> {
+    pub(super) async fn delete_table(&self, name: &TableName) -> Result<Option<Table>> {
         for _ in 0..MOVES_MAX {
-            let table = self.read_table(name).await?;
             let mut connection = self.database.connection().await?;
-            let mut patience = self.database.patience();
-            loop {
-                let deleted = sqlx::query(
-                    "DELETE FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?
-                     AND table_name = ? AND metadata_location = ?",
-                )
-                .bind(&*self.catalog)
-                .bind(table.name().namespace.to_string())
-                .bind(&table.name().name)
-                .bind(table.metadata_location())
-                .execute(&mut *connection)
-                .await;
-                match deleted {
-                    Ok(done) if done.rows_affected() == 1 => return Ok(table),
-                    // A commit came in between: what is dropped is what is returned.
-                    Ok(_) => break,
-                    Err(e) if is_busy(&e) && patience.pause().await => {}
-                    Err(e) if is_definite(&e) => return Err(self.database.error(e)),
-                    Err(e) => return Err(unknown(name, e)),
+            let pointer = self.pointer(&mut connection, name).await?;
+            drop(connection);
+            let metadata = match self.metadata.load(&pointer.location).await {
+                Ok(metadata) => Some(metadata),
+                Err(e) if is_unreadable(e.kind()) => {
+                    tracing::warn!(table = %pointer.name, error = %e, "dropping a table whose metadata cannot be read");
+                    None
                 }
+                Err(e) => return Err(e.with_context("table", name.to_string())),
+            };
+            // A commit in between moves the pointer: what is dropped is what is returned.
+            if self.delete_pointer(&pointer).await? {
+                return Ok(metadata.map(|m| Table::new(pointer.name, m, pointer.location)));
             }
         }
         Err(stale(name))
+    }
+
+    /// Forgets a table if it still points where `pointer` says.
+    async fn delete_pointer(&self, pointer: &Pointer) -> Result<bool> {
+        let mut connection = self.database.connection().await?;
+        let mut patience = self.database.patience();
+        loop {
+            let deleted = sqlx::query(
+                "DELETE FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?
+                 AND table_name = ? AND metadata_location = ?",
+            )
+            .bind(&*self.catalog)
+            .bind(pointer.name.namespace.to_string())
+            .bind(&pointer.name.name)
+            .bind(&pointer.location)
+            .execute(&mut *connection)
+            .await;
+            match deleted {
+                Ok(done) => return Ok(done.rows_affected() == 1),
+                Err(e) if is_busy(&e) && patience.pause().await => {}
+                Err(e) if is_definite(&e) => return Err(self.database.error(e)),
+                Err(e) => return Err(unknown(&pointer.name, e)),
+            }
+        }
     }
 
     pub(super) async fn move_entry(
@@ -355,6 +371,12 @@ fn check_order(name: &TableName, base: &TableMetadata, updates: &[TableUpdate]) 
         }
     }
     Ok(())
+}
+
+/// Whether the file itself is the problem, rather than the way to it.
+fn is_unreadable(kind: ErrorKind) -> bool {
+    use ErrorKind::{Corrupt, LimitExceeded, NotFound, Unsupported};
+    matches!(kind, NotFound | Corrupt | Unsupported | LimitExceeded)
 }
 
 fn stale(name: &TableName) -> Error {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::{Capabilities, Entry, EntryKind, Metastore, TableCommit, View};
@@ -36,11 +37,15 @@ pub enum CommitFault {
     DeliverTwiceLoseFirst,
 }
 
+/// Another writer, who acts on the metastore itself.
+pub type Rival = fn(Arc<dyn Metastore>) -> BoxFuture<'static, ()>;
+
 /// Wraps a metastore; commits meet the scripted faults in order, then none.
 #[derive(Debug)]
 pub struct FaultMetastore {
     inner: Arc<dyn Metastore>,
     script: Mutex<VecDeque<CommitFault>>,
+    rival: Mutex<Option<Rival>>,
     late: Mutex<Vec<(u64, TableCommit)>>,
     failing_loads: AtomicU64,
     commits: AtomicU64,
@@ -53,6 +58,7 @@ impl FaultMetastore {
         Self {
             inner,
             script: Mutex::default(),
+            rival: Mutex::default(),
             late: Mutex::default(),
             failing_loads: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -63,6 +69,11 @@ impl FaultMetastore {
     /// Appends faults for the commits to come, one each.
     pub fn script(&self, faults: impl IntoIterator<Item = CommitFault>) {
         locked(&self.script).extend(faults);
+    }
+
+    /// Lets `rival` act right after the next commit whose answer is lost, before anyone looks.
+    pub fn rival(&self, rival: Rival) {
+        *locked(&self.rival) = Some(rival);
     }
 
     /// Makes the next `count` loads of a table fail with `Unavailable`.
@@ -88,6 +99,43 @@ impl FaultMetastore {
             outcomes.push(self.inner.commit(commit).await);
         }
         outcomes
+    }
+
+    async fn befall(&self, fault: CommitFault, commit: TableCommit) -> Result<Table> {
+        let name = commit.name.clone();
+        let injected = |kind, what: &str| {
+            Error::new(kind, format!("table {:?}: injected: {what}", name.to_string()))
+        };
+        match fault {
+            CommitFault::None => self.inner.commit(commit).await,
+            CommitFault::Refuse => Err(injected(ErrorKind::Unavailable, "refused")),
+            CommitFault::LoseRequest => Err(unknown(&name)),
+            CommitFault::SpuriousStale => Err(injected(ErrorKind::Stale, "stale")),
+            CommitFault::LoseAnswer => match self.inner.commit(commit).await {
+                Ok(_) => Err(unknown(&name)),
+                Err(e) => Err(e),
+            },
+            CommitFault::LoseAnswerAndLoads(loads) => match self.inner.commit(commit).await {
+                Ok(_) => {
+                    self.fail_loads(loads);
+                    Err(unknown(&name))
+                }
+                Err(e) => Err(e),
+            },
+            CommitFault::ApplyDuringLoad(loads) => {
+                locked(&self.late).push((loads, commit));
+                Err(unknown(&name))
+            }
+            CommitFault::DeliverTwice => {
+                let first = self.inner.commit(commit.clone()).await;
+                let _second = self.inner.commit(commit).await;
+                first
+            }
+            CommitFault::DeliverTwiceLoseFirst => {
+                let _first = self.inner.commit(commit.clone()).await;
+                self.inner.commit(commit).await
+            }
+        }
     }
 
     async fn apply_due(&self) {
@@ -124,40 +172,14 @@ impl Metastore for FaultMetastore {
     async fn commit(&self, commit: TableCommit) -> Result<Table> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         let fault = locked(&self.script).pop_front().unwrap_or(CommitFault::None);
-        let name = commit.name.clone();
-        let injected = |kind, what: &str| {
-            Error::new(kind, format!("table {:?}: injected: {what}", name.to_string()))
-        };
-        match fault {
-            CommitFault::None => self.inner.commit(commit).await,
-            CommitFault::Refuse => Err(injected(ErrorKind::Unavailable, "refused")),
-            CommitFault::LoseRequest => Err(unknown(&name)),
-            CommitFault::SpuriousStale => Err(injected(ErrorKind::Stale, "stale")),
-            CommitFault::LoseAnswer => match self.inner.commit(commit).await {
-                Ok(_) => Err(unknown(&name)),
-                Err(e) => Err(e),
-            },
-            CommitFault::LoseAnswerAndLoads(loads) => match self.inner.commit(commit).await {
-                Ok(_) => {
-                    self.fail_loads(loads);
-                    Err(unknown(&name))
-                }
-                Err(e) => Err(e),
-            },
-            CommitFault::ApplyDuringLoad(loads) => {
-                locked(&self.late).push((loads, commit));
-                Err(unknown(&name))
-            }
-            CommitFault::DeliverTwice => {
-                let first = self.inner.commit(commit.clone()).await;
-                let _second = self.inner.commit(commit).await;
-                first
-            }
-            CommitFault::DeliverTwiceLoseFirst => {
-                let _first = self.inner.commit(commit.clone()).await;
-                self.inner.commit(commit).await
+        let outcome = self.befall(fault, commit).await;
+        if outcome.as_ref().is_err_and(|e| e.kind() == ErrorKind::CommitUnknown) {
+            let rival = locked(&self.rival).take();
+            if let Some(rival) = rival {
+                rival(Arc::clone(&self.inner)).await;
             }
         }
+        outcome
     }
 
     async fn load_table(&self, name: &TableName) -> Result<Table> {
@@ -210,7 +232,7 @@ impl Metastore for FaultMetastore {
         self.inner.list(namespace).await
     }
 
-    async fn drop_table(&self, name: &TableName) -> Result<Table> {
+    async fn drop_table(&self, name: &TableName) -> Result<Option<Table>> {
         self.inner.drop_table(name).await
     }
 

@@ -5,5 +5,5 @@
 mod metastore;
 mod store;
 
-pub use metastore::{CommitFault, FaultMetastore};
+pub use metastore::{CommitFault, FaultMetastore, Rival};
 pub use store::{FaultStore, Operation, StoreEffect, StoreFault};

@@ -196,7 +196,8 @@ impl ExecutionPlan for IcebergCommitExec {
             return Err(Error::new(ErrorKind::Bug, "IcebergCommitExec has one partition").into());
         }
         if self.started.swap(true, Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Bug, "a statement may commit only once").into());
+            let problem = "a plan that commits may run only once; plan the statement again";
+            return Err(Error::new(ErrorKind::Bug, problem).into());
         }
         let input = self.input.execute(0, context)?;
         let run = run(Arc::clone(&self.commit), input);

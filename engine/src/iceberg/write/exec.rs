@@ -268,6 +268,10 @@ impl ExecutionPlan for IcebergWriteExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> DataFusionResult<SendableRecordBatchStream> {
+        if !self.ledger.begin(partition) {
+            let problem = "a plan that writes may run only once; plan the statement again";
+            return Err(Error::new(ErrorKind::Bug, problem).into());
+        }
         let memory = MemoryConsumer::new(format!("IcebergWriteExec[{partition}]"))
             .with_can_spill(true)
             .register(context.memory_pool());

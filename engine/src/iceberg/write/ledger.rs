@@ -5,6 +5,7 @@
 //!   └─ fails: deletes    └─ discard: the statement failed before its commit was sent
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fjord_catalog::storage::Resolved;
@@ -45,11 +46,19 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     phase: Arc<Mutex<Phase>>,
+    /// Partitions of the write whose tasks have begun.
+    begun: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        Self { phase: Arc::new(Mutex::new(Phase::Writing(Vec::new()))) }
+        Self { phase: Arc::new(Mutex::new(Phase::Writing(Vec::new()))), begun: Arc::default() }
+    }
+
+    /// Whether the task of `partition` may begin: once. Its input may yield nothing the second
+    /// time (an exchange is used up), which would pass for a write of no rows.
+    pub(crate) fn begin(&self, partition: usize) -> bool {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(partition)
     }
 
     fn phase(&self) -> std::sync::MutexGuard<'_, Phase> {

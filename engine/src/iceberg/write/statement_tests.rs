@@ -162,6 +162,18 @@ async fn create_append_and_overwrite_are_read_back() {
 }
 
 #[tokio::test]
+async fn a_write_that_runs_again_fails_instead_of_writing_nothing() {
+    let fixture = Fixture::new().await;
+    let staged = fixture.catalog.stage_table(fixture.create()).await.unwrap();
+    let target = WriteTarget { catalog: fixture.catalog.clone(), table: staged.table };
+    let write = plan_write(fixture.rows(&[Some(1), Some(2)]), &target, &fixture.state).unwrap();
+    let files = collect(Arc::clone(&write), fixture.state.task_ctx()).await.unwrap();
+    assert!(files.iter().map(RecordBatch::num_rows).sum::<usize>() > 0);
+    let again = collect(write, fixture.state.task_ctx()).await.unwrap_err();
+    assert!(again.to_string().contains("only once"), "{again}");
+}
+
+#[tokio::test]
 async fn a_write_that_fails_leaves_no_file_and_no_commit() {
     let fixture = Fixture::new().await;
     let staged = fixture.catalog.stage_table(fixture.create()).await.unwrap();
