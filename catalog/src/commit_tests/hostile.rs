@@ -1,6 +1,7 @@
 //! Manifest lists and manifests that say too much, or that come from the first format.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -159,7 +160,7 @@ async fn take_back_to_format_1(table: &Table, parts: &[&str]) {
     let mut manifests = Vec::new();
     for part in parts {
         let uri = format!("{}/metadata/{part}-m0.avro", metadata.location());
-        let schema = metadata.current_schema().clone();
+        let schema = Arc::clone(metadata.current_schema());
         let spec = metadata.default_partition_spec().as_ref().clone();
         let output = io.new_output(&uri).unwrap();
         let id = snapshot.snapshot_id();

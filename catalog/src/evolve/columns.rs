@@ -257,7 +257,7 @@ fn set_type(field: &mut NestedField, to: &Type, path: &[String]) -> Result<()> {
     for default in [&mut field.initial_default, &mut field.write_default] {
         *default = default.take().map(|value| widened(value, to));
     }
-    field.field_type = Box::new(to.clone());
+    *field.field_type = to.clone();
     Ok(())
 }
 

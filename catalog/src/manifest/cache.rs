@@ -58,7 +58,7 @@ impl Manifests {
     pub fn new(storage: Storage, options: ManifestsOptions) -> Self {
         let lists = Cache::builder()
             .max_capacity(options.list_cache_bytes_max)
-            .weigher(|uri: &Box<str>, list: &Arc<Vec<ManifestFile>>| {
+            .weigher(|uri, list: &Arc<Vec<ManifestFile>>| {
                 weight(uri.len() + list.iter().map(weigh_manifest).sum::<usize>())
             })
             .build();
