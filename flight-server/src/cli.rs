@@ -33,6 +33,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, global = true, env = "FJORD_MEMORY_LIMIT", value_name = "SIZE")]
     pub(crate) memory_limit: Option<String>,
     /// What is logged to standard error, such as warn or info,fjord_engine=debug
+    #[expect(clippy::doc_markdown, reason = "this is shown to people at a terminal")]
     #[arg(long, global = true, env = "FJORD_LOG", value_name = "FILTER", default_value = "warn")]
     pub(crate) log: String,
 }

@@ -1,4 +1,5 @@
 //! The binary as its users start it: statuses, streams, formats, the demo.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics; helpers of tests are tests too")]
 
 use std::io::Write;
 use std::path::Path;

@@ -146,6 +146,7 @@ async fn a_lost_answer_with_another_writer_on_top_is_success_once() {
         // The catalog is gone for us until the other writer has committed on top.
         lake.faults.script([CommitFault::LoseAnswerAndLoads(u64::MAX)]);
         let faulty = Arc::clone(&lake.faulty);
+        #[expect(clippy::disallowed_methods, reason = "awaited below")]
         let statement = tokio::spawn(async move { faulty.run(sql).await });
         while lake.snapshots("t").await < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -55,10 +55,11 @@ pub struct Manifests {
 
 impl Manifests {
     /// An empty cache over `storage`.
+    #[expect(clippy::borrowed_box, reason = "a weigher is given the key as it is kept")]
     pub fn new(storage: Storage, options: ManifestsOptions) -> Self {
         let lists = Cache::builder()
             .max_capacity(options.list_cache_bytes_max)
-            .weigher(|uri, list: &Arc<Vec<ManifestFile>>| {
+            .weigher(|uri: &Box<str>, list: &Arc<Vec<ManifestFile>>| {
                 weight(uri.len() + list.iter().map(weigh_manifest).sum::<usize>())
             })
             .build();

@@ -91,11 +91,8 @@ mod tests {
     #[tokio::test]
     async fn records_of_several_files_share_one_schema() {
         let files = Files::new();
-        files.write(
-            "a.json",
-            b"{\"id\": 1, \"tags\": [\"x\"], \"none\": null}\n{\"id\": 2}\n".to_vec(),
-        );
-        files.write("b.json", b"{\"id\": 2.5, \"who\": {\"name\": \"Ann\"}}\n".to_vec());
+        files.write("a.json", b"{\"id\": 1, \"tags\": [\"x\"], \"none\": null}\n{\"id\": 2}\n");
+        files.write("b.json", b"{\"id\": 2.5, \"who\": {\"name\": \"Ann\"}}\n");
         let rows = files.rows(&ReadJson, &["a.json", "b.json"], &[]).await.unwrap();
         assert_eq!(column(&rows, "id"), ["1.0", "2.0", "2.5"]);
         assert_eq!(column(&rows, "tags"), ["[x]", "", ""]);
@@ -106,8 +103,8 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_record_names_its_file() {
         let files = Files::new();
-        files.write("ok.json", b"{\"id\": 1}\n".to_vec());
-        files.write("torn.json", b"{\"id\": 1}\n{\"id\": \n".to_vec());
+        files.write("ok.json", b"{\"id\": 1}\n");
+        files.write("torn.json", b"{\"id\": 1}\n{\"id\": \n");
         let error = files.rows(&ReadJson, &["*.json"], &[]).await.unwrap_err();
         assert!(error.to_string().contains("torn.json"), "{error}");
         let error = files.rows(&ReadJson, &["torn.json"], &[("columns", "id bigint".into())]).await;

@@ -152,7 +152,7 @@ mod tests {
         let files = Files::new();
         let good = parquet(vec![("id", ids((0..10_000).collect()))]);
         files.write("good.parquet", good.clone());
-        files.write("bad.parquet", good[..good.len() / 2].to_vec());
+        files.write("bad.parquet", &good[..good.len() / 2]);
         let error = files.rows(&ReadParquet, &["*.parquet"], &[]).await.unwrap_err();
         assert!(error.to_string().contains("bad.parquet"), "{error}");
 

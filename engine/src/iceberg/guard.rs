@@ -259,7 +259,7 @@ mod tests {
 
     impl Morsel for Faulty {
         fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
-            let _ = self.fail(At::Morsel, ());
+            let _failed = self.fail(At::Morsel, ());
             futures::stream::once(async move {
                 self.fail(
                     At::Stream,

@@ -62,10 +62,8 @@ pub(crate) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
         match &token.token {
             Token::Whitespace(_) => continue,
             Token::LParen | Token::LBracket | Token::LBrace => chains.push(0),
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                if chains.len() > 1 {
-                    chains.pop();
-                }
+            Token::RParen | Token::RBracket | Token::RBrace if chains.len() > 1 => {
+                chains.pop();
             }
             Token::Comma => {
                 if let Some(chain) = chains.last_mut() {

@@ -2,9 +2,9 @@
 
 use sqlparser::dialect::{Dialect, GenericDialect};
 
-/// GenericDialect plus time travel and Hive's `INSERT OVERWRITE`.
+/// `GenericDialect` plus time travel and Hive's `INSERT OVERWRITE`.
 ///
-/// It claims GenericDialect's identity because the parser asks for it by type in places where a
+/// It claims `GenericDialect`'s identity because the parser asks for it by type in places where a
 /// dialect has no method to override.
 #[derive(Debug, Default)]
 pub(crate) struct FjordDialect {

@@ -37,6 +37,7 @@ pub(crate) enum AsOf {
 
 /// What a relation is read from.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a statement has few, and most are named")]
 pub(crate) enum Source {
     /// A table, view or metadata table.
     Named(ObjectName, Option<AsOf>),

@@ -115,8 +115,7 @@ pub(crate) fn snapshot_at(table: &Table, micros: i64) -> Result<SnapshotRef> {
     let current = metadata
         .history()
         .iter()
-        .filter(|entry| entry.timestamp_ms().saturating_mul(1_000) <= micros)
-        .next_back();
+        .rfind(|entry| entry.timestamp_ms().saturating_mul(1_000) <= micros);
     let missing = |what: String| {
         let table_name = table.name();
         Error::new(ErrorKind::NotFound, format!("table \"{table_name}\": {what}; {}", known(table)))

@@ -136,7 +136,7 @@ impl Row {
     }
 }
 
-/// SplitMix64: the same numbers on every machine, for ever.
+/// `SplitMix64`: the same numbers on every machine, for ever.
 #[derive(Debug)]
 struct Random(u64);
 

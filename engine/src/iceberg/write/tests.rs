@@ -314,7 +314,7 @@ async fn a_write_cancelled_mid_file_leaves_nothing_in_the_store() {
     let table = table(dir.path(), &schema, json!([]), &small_groups);
     let rows = batch(vec![("v", Arc::new(noise(2_000, 2_000, 3)))]);
     let mut task = task(&table, rows.schema_ref(), &unbounded());
-    let schema = shape(&table, rows.schema_ref()).unwrap().file.arrow.clone();
+    let schema = Arc::clone(&shape(&table, rows.schema_ref()).unwrap().file.arrow);
     for _ in 0..6 {
         task.write(conform::conform_batch(&rows, &schema).unwrap()).await.unwrap();
     }

@@ -119,6 +119,7 @@ pub struct LikeClause {
 
 /// One element of CREATE TABLE's column list.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "almost every element is a column")]
 pub enum TableElement {
     /// A column.
     Column(ColumnDef),

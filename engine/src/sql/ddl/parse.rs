@@ -142,10 +142,12 @@ mod tests {
     }
 
     fn column_names(table: &CreateTableStatement) -> Vec<&str> {
-        let name = |element| match element {
-            &TableElement::Column(ref column) => column.path[0].as_str(),
-            TableElement::Like(_) => "(like)",
-        };
+        fn name(element: &TableElement) -> &str {
+            match element {
+                TableElement::Column(column) => &column.path[0],
+                TableElement::Like(_) => "(like)",
+            }
+        }
         table.elements.iter().map(name).collect()
     }
 

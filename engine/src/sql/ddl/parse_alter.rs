@@ -434,9 +434,8 @@ fn argument(cursor: Tokens<'_, '_, '_, '_>) -> Result<Argument> {
     } else {
         None
     };
-    let text = match cursor.peek(0) {
-        Token::SingleQuotedString(text) | Token::Number(text, _) => text,
-        _ => return cursor.fail("a string or a number"),
+    let (Token::SingleQuotedString(text) | Token::Number(text, _)) = cursor.peek(0) else {
+        return cursor.fail("a string or a number");
     };
     cursor.skip(1);
     Ok((name, text))
