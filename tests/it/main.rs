@@ -9,6 +9,7 @@
 
 mod process;
 mod whole;
+mod conflicts;
 mod damage;
 mod parquet_damage;
 mod deep;

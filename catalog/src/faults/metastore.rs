@@ -1,10 +1,12 @@
 //! A metastore that answers commits wrongly, late or not at all, as a script says.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -40,6 +42,19 @@ pub enum CommitFault {
 /// Another writer, who acts on the metastore itself.
 pub type Rival = fn(Arc<dyn Metastore>) -> BoxFuture<'static, ()>;
 
+/// Runs once, within a load.
+struct Visit {
+    /// Loads that pass before it.
+    loads: u64,
+    run: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>,
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").field("loads", &self.loads).finish_non_exhaustive()
+    }
+}
+
 /// Wraps a metastore; commits meet the scripted faults in order, then none.
 #[derive(Debug)]
 pub struct FaultMetastore {
@@ -50,6 +65,7 @@ pub struct FaultMetastore {
     failing_loads: AtomicU64,
     commits: AtomicU64,
     loads: AtomicU64,
+    visit: Mutex<Option<Visit>>,
 }
 
 impl FaultMetastore {
@@ -63,6 +79,7 @@ impl FaultMetastore {
             failing_loads: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             loads: AtomicU64::new(0),
+            visit: Mutex::default(),
         }
     }
 
@@ -79,6 +96,16 @@ impl FaultMetastore {
     /// Makes the next `count` loads of a table fail with `Unavailable`.
     pub fn fail_loads(&self, count: u64) {
         self.failing_loads.store(count, Ordering::SeqCst);
+    }
+
+    /// Lets `loads` loads of a table pass, and runs `visit` within the next one, before it looks:
+    /// what another writer does between two looks of one statement.
+    pub fn on_load<F>(&self, loads: u64, visit: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let run = Box::new(move || visit().boxed());
+        *locked(&self.visit) = Some(Visit { loads, run });
     }
 
     /// Commits that were asked for.
@@ -138,6 +165,17 @@ impl FaultMetastore {
         }
     }
 
+    fn due_visit(&self) -> Option<Visit> {
+        let mut visit = locked(&self.visit);
+        if let Some(waiting) = visit.as_mut()
+            && waiting.loads > 0
+        {
+            waiting.loads -= 1;
+            return None;
+        }
+        visit.take()
+    }
+
     async fn apply_due(&self) {
         let due: Vec<TableCommit> = {
             let mut late = locked(&self.late);
@@ -184,6 +222,9 @@ impl Metastore for FaultMetastore {
 
     async fn load_table(&self, name: &TableName) -> Result<Table> {
         self.loads.fetch_add(1, Ordering::SeqCst);
+        if let Some(visit) = self.due_visit() {
+            (visit.run)().await;
+        }
         self.apply_due().await;
         let failing = self
             .failing_loads

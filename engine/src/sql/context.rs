@@ -177,6 +177,28 @@ impl StatementContext {
         }
     }
 
+    /// Refuses to replace `now` when the statement has read an older state of it: the rows that
+    /// came in between are in neither.
+    pub(crate) fn check_as_read(&self, catalog: &Catalog, now: &Table) -> Result<()> {
+        let tables = self.pins.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = tables.iter().any(|((of, _), read)| {
+            let same = read.name() == now.name() || read.metadata().uuid() == now.metadata().uuid();
+            of == catalog.name() && same && read.metadata_location() != now.metadata_location()
+        });
+        if moved {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "table \"{}.{}\": it changed while its replacement was being made; run the \
+                     statement again",
+                    catalog.name(),
+                    now.name()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     /// Notes that the statement reads `table` at `snapshot_id`.
     pub(crate) fn note_read(&self, catalog: &Catalog, table: &Table, snapshot_id: Option<i64>) {
         let pinned = PinnedRelation {

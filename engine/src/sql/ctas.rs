@@ -27,6 +27,9 @@ pub(crate) async fn run(
         Creation::Make(target, create) => (target, create),
     };
     let staged = target.catalog.stage_table(*create).await?;
+    if let Some(replaced) = &staged.replaces {
+        ctx.check_as_read(&target.catalog, replaced)?;
+    }
     if !statement.with_data {
         target.catalog.commit_staged(staged, Vec::new(), CommitOptions::default()).await?;
         return Ok(QueryResult::done(format!("created table {target}")));
