@@ -131,3 +131,60 @@ fn base_config(target_partitions: Option<usize>) -> SessionConfig {
     options.catalog.create_default_catalog_and_schema = false;
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider};
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::runtime;
+
+    /// A statement's session, with a catalog of DataFusion's own, whose tables do what its DELETE
+    /// and UPDATE plans say.
+    fn context(directory: &std::path::Path) -> SessionContext {
+        let storage = Storage::local();
+        let spill = SpillDir::create(directory).unwrap();
+        let env = runtime::runtime_env(1 << 30, Some(2), &spill, storage.clone()).unwrap();
+        let services = Services::new(storage, Vec::new(), env, Some(2), spill);
+        let state = services.session_state(services.base_config.clone()).unwrap();
+        let context = SessionContext::new_with_state(state);
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema("public", Arc::new(MemorySchemaProvider::new())).unwrap();
+        context.register_catalog("datafusion", Arc::new(catalog));
+        for (table, rows) in [("t", vec![1, 2, 3]), ("u", vec![1])] {
+            let rows: ArrayRef = Arc::new(Int64Array::from(rows));
+            context
+                .register_batch(table, RecordBatch::try_from_iter([("n", rows)]).unwrap())
+                .unwrap();
+        }
+        context
+    }
+
+    /// Hazard: DataFusion's plan of a DELETE or UPDATE loses what its condition says, and no
+    /// condition means every row (stack §4).
+    #[tokio::test]
+    async fn datafusions_own_delete_and_update_never_run() {
+        for sql in [
+            "DELETE FROM t WHERE n IN (SELECT n FROM u)",
+            "DELETE FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.n = t.n)",
+            "DELETE FROM t WHERE false",
+            "UPDATE t SET n = 0 WHERE n IN (SELECT n FROM u)",
+            "INSERT INTO t VALUES (4)",
+            "EXPLAIN ANALYZE DELETE FROM t WHERE false",
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let context = context(directory.path());
+            let outcome = match context.sql(sql).await {
+                Ok(frame) => frame.collect().await,
+                Err(e) => Err(e),
+            };
+            let rows = context.sql("SELECT n FROM t").await.unwrap().collect().await.unwrap();
+            let rows: usize = rows.iter().map(RecordBatch::num_rows).sum();
+            let error = outcome.map(|_| panic!("{sql} ran and left {rows} rows of 3")).unwrap_err();
+            assert!(error.to_string().contains("reached the planner of queries"), "{sql}: {error}");
+            assert_eq!(rows, 3, "{sql}");
+        }
+    }
+}

@@ -101,6 +101,7 @@ async fn a_lost_answer_of_a_table_from_a_query_is_success_once() {
     }
 }
 
+/// Hazard: a file is deleted while it is unknown whether a commit refers to it (stack §2).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_lands_after_we_gave_up_keeps_its_files() {
     for (sql, table, expected) in [
@@ -126,6 +127,7 @@ async fn a_commit_that_lands_after_we_gave_up_keeps_its_files() {
     }
 }
 
+/// Hazard: the absence of a commit is taken for proof that it will not come (stack §2).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_never_arrived_stays_unknown_and_nothing_is_sent_again() {
     let lake = Faulty::new().await;

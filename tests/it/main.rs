@@ -13,6 +13,7 @@ mod conflicts;
 mod damage;
 mod parquet_damage;
 mod deep;
+mod hazards;
 mod faults;
 #[cfg(feature = "failpoints")]
 mod kill;

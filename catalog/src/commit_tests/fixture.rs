@@ -167,6 +167,20 @@ pub(super) fn file(table: &Table, file_name: &str, part: &str, low: i64, high: i
         .unwrap()
 }
 
+/// Position deletes of one row somewhere in partition `part`.
+pub(super) fn delete_file(table: &Table, file_name: &str, part: &str) -> DataFile {
+    DataFileBuilder::default()
+        .content(DataContentType::PositionDeletes)
+        .file_path(format!("{}/data/{file_name}", table.metadata().location()))
+        .file_format(DataFileFormat::Parquet)
+        .partition(Struct::from_iter([Some(Literal::string(part))]))
+        .partition_spec_id(table.metadata().default_partition_spec_id())
+        .record_count(1)
+        .file_size_in_bytes(100)
+        .build()
+        .unwrap()
+}
+
 /// Like [`file()`], with bytes on disk, for tests of what gets deleted.
 pub(super) fn real_file(table: &Table, file_name: &str, part: &str) -> DataFile {
     let file = file(table, file_name, part, 1, 3);

@@ -74,6 +74,7 @@ async fn used_metadata(fixture: &Fixture, table: &crate::table::Table) -> HashSe
     used
 }
 
+/// Hazard: a commit lands in another table of the same name (stack §2, requirements).
 #[tokio::test]
 async fn drop_and_create_under_a_writer_is_a_conflict() {
     let fixture = Fixture::new().await;

@@ -71,6 +71,7 @@ async fn replacing_a_table_that_is_absent_is_refused() {
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
 
+/// Hazard: a replacement takes rows with it that came while it was made (stack §2, conflict table).
 #[tokio::test]
 async fn rows_added_while_a_replacement_was_made_are_a_conflict() {
     let fixture = Fixture::new().await;

@@ -15,6 +15,8 @@ async fn ids(fixture: &Fixture, table: &Table) -> BTreeMap<String, i64> {
         .collect()
 }
 
+/// Hazard: what the format library reads back from a manifest has no inherited first row id, so rows
+/// change identity when the manifest is rewritten (stack §2).
 #[tokio::test]
 async fn hazard_row_ids_survive_merging_and_overwriting() {
     let fixture = Fixture::new().await;

@@ -113,6 +113,7 @@ async fn a_commit_that_was_overtaken_for_certain_is_repeated_once() {
     assert_eq!(now.metadata().snapshots().count(), 2);
 }
 
+/// Hazard: a file is deleted while it is unknown whether a commit refers to it (stack §2).
 #[tokio::test]
 async fn a_commit_applied_after_we_looked_stays_unknown_and_keeps_its_files() {
     let fixture = Fixture::new().await;
@@ -179,6 +180,7 @@ async fn a_lost_answer_of_a_metadata_change_is_success_if_its_effect_is_there() 
     assert_eq!(fixture.load("t").await.metadata().properties()["colour"], "green");
 }
 
+/// Hazard: a file is deleted while it is unknown whether a commit refers to it (stack §2).
 #[tokio::test]
 async fn a_lost_answer_of_an_overwrite_deletes_no_referenced_file() {
     let fixture = Fixture::new().await;

@@ -313,40 +313,59 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
+    /// Hazard: DataFusion drops these without a word (stack §4).
     #[test]
-    fn clauses_that_would_be_dropped_are_refused_h() {
+    fn clauses_that_would_be_dropped_are_refused() {
         for (sql, clause) in [
             ("SELECT * FROM t FOR UPDATE", "FOR UPDATE"),
             ("SELECT * FROM t FOR JSON AUTO", "FOR JSON"),
+            ("SELECT * FROM t FOR XML AUTO", "FOR XML"),
             ("SELECT * FROM t SETTINGS a = 1", "SETTINGS"),
             ("SELECT * FROM t FORMAT JSON", "FORMAT"),
             ("SELECT * FROM t TABLESAMPLE (10 PERCENT)", "TABLESAMPLE"),
             ("SELECT * FROM (SELECT 1) t TABLESAMPLE (10 PERCENT)", "TABLESAMPLE"),
             ("SELECT * FROM t PARTITION (p0)", "PARTITION"),
-            ("SELECT * FROM t WITH (NOLOCK)", "hint"),
+            ("SELECT * FROM t WITH (NOLOCK)", "a table hint"),
             ("SELECT a FROM t PREWHERE a = 1", "PREWHERE"),
             ("SELECT a FROM t START WITH a = 1 CONNECT BY PRIOR a = b", "CONNECT BY"),
+            ("SELECT a FROM t START WITH a = 1 CONNECT BY a = 2", "CONNECT BY"),
             ("SELECT TOP 5 a FROM t", "TOP"),
             ("SELECT a FROM t SORT BY a", "SORT BY"),
             ("SELECT a FROM t CLUSTER BY a", "CLUSTER BY"),
             ("SELECT a FROM t LATERAL VIEW explode(b) x AS y", "LATERAL VIEW"),
             ("SELECT a FROM t LIMIT 3 BY a", "LIMIT BY"),
-            ("SELECT /*+ BROADCAST(t) */ a FROM t", "hint"),
+            ("SELECT /*+ BROADCAST(t) */ a FROM t", "an optimizer hint"),
             ("SELECT a INTO u FROM t", "SELECT INTO"),
             ("SELECT * RENAME (a AS b) FROM t", "RENAME"),
             ("SELECT * FROM t FETCH FIRST 5 PERCENT ROWS ONLY", "PERCENT"),
             ("SELECT * FROM t FETCH FIRST 5 ROWS WITH TIES", "TIES"),
             ("SELECT * FROM UNNEST([1]) WITH ORDINALITY", "ORDINALITY"),
             ("SELECT 1 UNION ALL SELECT 2 FROM t FOR UPDATE", "FOR UPDATE"),
-            ("SELECT * FROM (SELECT * FROM t FOR SHARE) x", "FOR"),
-            ("WITH a AS (SELECT * FROM t FOR SHARE) SELECT * FROM a", "FOR"),
-            ("SELECT (SELECT max(a) FROM t FOR SHARE)", "FOR"),
+            ("SELECT * FROM (SELECT * FROM t FOR SHARE) x", "FOR UPDATE or FOR SHARE"),
+            ("WITH a AS (SELECT * FROM t FOR SHARE) SELECT * FROM a", "FOR UPDATE or FOR SHARE"),
+            ("SELECT (SELECT max(a) FROM t FOR SHARE)", "FOR UPDATE or FOR SHARE"),
         ] {
-            // What the parser itself refuses cannot be dropped.
-            let Ok(mut query) = parse_query(sql) else { continue };
+            let mut query = parse_query(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
             let e = check(&mut query).map(|()| panic!("{sql} was let through")).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Unsupported, "{sql}");
             assert!(e.to_string().contains(clause), "{sql}: {e}");
+        }
+    }
+
+    /// Clauses of the same kind that our dialect does not read: what the parser refuses cannot be
+    /// dropped.
+    #[test]
+    fn clauses_that_the_parser_refuses_stay_refused() {
+        for sql in [
+            "SELECT a, b EXCLUDE (b) FROM t",
+            "SELECT * FROM t USE INDEX (i)",
+            "SELECT a FROM (SELECT 1 AS a) x FOR VERSION AS OF 1",
+            "SELECT a FROM t AT (SECOND => 1)",
+        ] {
+            let Ok(mut query) = parse_query(sql) else { continue };
+            let refused = check(&mut query)
+                .and_then(|()| super::super::relation::collect(&mut query, &[]).map(drop));
+            refused.map(|()| panic!("{sql} was let through")).unwrap_err();
         }
     }
 

@@ -4,5 +4,6 @@ mod lake;
 mod chosen;
 mod constants;
 mod damage;
+mod deletes;
 mod pushdown;
 mod rows;
