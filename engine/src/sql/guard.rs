@@ -313,7 +313,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    /// Hazard: DataFusion drops these without a word (stack §4).
+    /// The hazard's test, through whole statements, is `refused/clauses.slt`.
     #[test]
     fn clauses_that_would_be_dropped_are_refused() {
         for (sql, clause) in [
