@@ -237,6 +237,12 @@ impl Compiler {
         let Some(name) = definition.get("name").and_then(Value::as_str) else {
             return Err(Flaw::corrupt("its schema has a type without a name"));
         };
+        // The library panics on others.
+        let aliases = definition.get("aliases").and_then(Value::as_array);
+        let aliases = aliases.into_iter().flatten().filter_map(Value::as_str);
+        if let Some(wrong) = std::iter::once(name).chain(aliases).find(|name| !is_name(name)) {
+            return Err(Flaw::corrupt(format!("its schema has a type named {wrong:?}")));
+        }
         let last = name.rsplit('.').next().unwrap_or(name);
         let known = self.names.entry(last.to_owned()).or_insert(named);
         if *known != named {
@@ -244,6 +250,15 @@ impl Compiler {
         }
         Ok(())
     }
+}
+
+/// Letters, digits and underscores between dots (specification: "names").
+fn is_name(name: &str) -> bool {
+    name.split('.').all(|part| {
+        let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        let mut bytes = part.bytes();
+        bytes.next().is_some_and(is_letter) && bytes.all(|b| is_letter(b) || b.is_ascii_digit())
+    })
 }
 
 fn unknown(value: &Value) -> Box<Flaw> {

@@ -246,6 +246,12 @@ fn schemas_that_no_value_or_any_number_of_values_fits_are_refused() {
     refused_schema(&within(uuid), Unsupported, "uuids of fixed length");
     let unnamed = json!({"type": "fixed", "size": 16});
     refused_schema(&within(unnamed), Corrupt, "a type without a name");
+    for name in ["", "k!17_v118", "1st", "a..b", "a."] {
+        let named = json!({"type": "fixed", "name": name, "size": 1});
+        refused_schema(&within(named), Corrupt, &format!("a type named {name:?}"));
+    }
+    let alias = json!({"type": "fixed", "name": "f", "aliases": ["?"], "size": 1});
+    refused_schema(&within(alias), Corrupt, "a type named \"?\"");
     refused_schema(&json!({"type": "record", "name": "x"}), Corrupt, "a record without fields");
     let bytes = out().raw(b"Obj\x01").long(1).text("avro.schema").text("{").long(0).raw(&SYNC).0;
     refused(&bytes, Corrupt, "its schema is not JSON");

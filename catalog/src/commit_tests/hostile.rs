@@ -1,19 +1,22 @@
 //! Manifest lists and manifests that say too much, or that come from the first format.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use iceberg::spec::ManifestWriterBuilder;
 
 use super::fixture::*;
+use crate::avro::{Held, check};
 use crate::catalog::Catalog;
 use crate::change::{CommitOptions, RowsChange};
 use crate::error::{ErrorKind, Result};
 use crate::manifest::{decode_list, decode_manifest};
 use crate::predicate::Predicate;
-use crate::spec::{FormatVersion, ManifestFile};
+use crate::spec::{DataContentType, DataFileBuilder, FormatVersion, ManifestFile};
 use crate::storage::Storage;
 use crate::table::Table;
 
@@ -215,4 +218,46 @@ async fn the_manifest_list_of_an_upgraded_table_may_be_of_format_1() {
         assert_eq!(paths(&live(&catalog, &done.table).await), ["b.parquet", "c.parquet"]);
         assert_eq!(done.removed_rows, 9);
     }
+}
+
+/// The walk must stay cheap beside the decoding that it guards.
+#[tokio::test]
+async fn the_walk_is_a_small_share_of_decoding_ten_thousand_entries() {
+    let fixture = Fixture::new().await;
+    let table = fixture.create("t", FormatVersion::V2).await;
+    let columns = |each: u64| (1..=16).map(|id| (id, each)).collect::<HashMap<i32, u64>>();
+    let files = (0..10_000).map(|n| {
+        let path = format!("{}/data/part=a/{n:032}.parquet", table.metadata().location());
+        let base = file(&table, "x", "a", n, n + 99_999);
+        DataFileBuilder::default()
+            .content(DataContentType::Data)
+            .file_path(path)
+            .file_format(base.file_format())
+            .partition(base.partition().clone())
+            .partition_spec_id(table.metadata().default_partition_spec_id())
+            .record_count(100_000)
+            .file_size_in_bytes(12_345_678)
+            .column_sizes(columns(1_234_567))
+            .value_counts(columns(100_000))
+            .null_value_counts(columns(0))
+            .lower_bounds(base.lower_bounds().clone())
+            .upper_bounds(base.upper_bounds().clone())
+            .split_offsets(Some(vec![4]))
+            .build()
+            .unwrap()
+    });
+    let table = fixture.append(&table, files.collect()).await;
+    let snapshot = table.current_snapshot().unwrap();
+    let list = fixture.catalog.load_manifest_list(&table, snapshot).await.unwrap();
+    let manifest = &list[0];
+    let bytes = std::fs::read(local(&manifest.manifest_path)).unwrap();
+
+    let begun = Instant::now();
+    check("manifest", &manifest.manifest_path, &bytes, Held::Entry).unwrap();
+    let walk = begun.elapsed();
+    let begun = Instant::now();
+    assert_eq!(decode_manifest(manifest, &bytes).unwrap().len(), 10_000);
+    let all = begun.elapsed();
+    println!("measured: {} bytes: walk {walk:?} of {all:?}", bytes.len());
+    assert!(walk < all / 4, "the walk takes {walk:?} of {all:?}");
 }

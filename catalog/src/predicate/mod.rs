@@ -9,7 +9,6 @@
 mod order;
 mod judge;
 mod simplify;
-mod transform;
 mod project;
 mod filter;
 #[cfg(test)]

@@ -8,8 +8,8 @@
 use super::Comparison;
 use super::judge::Test;
 use super::order::{Zero, order};
-use super::transform::transform;
 use crate::spec::{PrimitiveLiteral, PrimitiveType, Transform};
+use crate::transform::transform_values;
 
 /// Tests of a partition value.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,7 @@ fn all_of(
 ) -> Option<Vec<PrimitiveLiteral>> {
     let mut values = Vec::with_capacity(list.len());
     for literal in list {
-        values.extend(transform(by, ty, literal)?);
+        values.extend(transform_values(by, ty, literal)?);
     }
     sort(&mut values);
     Some(values)
@@ -82,7 +82,7 @@ fn range(
     literal: &PrimitiveLiteral,
 ) -> Projected {
     use Comparison::{Gt, GtEq, Lt, LtEq};
-    let at = |v: &PrimitiveLiteral| transform(by, ty, v).and_then(|mut values| values.pop());
+    let at = |v: &PrimitiveLiteral| transform_values(by, ty, v).and_then(|mut values| values.pop());
     let test = |comparison, v: Option<PrimitiveLiteral>| v.map(|v| Test::Compare(comparison, v));
     let here = at(literal);
     // For values with neighbours, `v < x` is `v <= x - 1`, which may lie in an earlier partition.
