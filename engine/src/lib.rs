@@ -10,6 +10,8 @@ pub(crate) mod runtime;
 pub mod iceberg;
 pub(crate) mod unplanned;
 pub(crate) mod numbers;
+pub(crate) mod membership;
+pub(crate) mod lateral;
 pub(crate) mod services;
 pub mod sql;
 pub mod session;

@@ -15,7 +15,11 @@ use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::FileRelation;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::numbers::{FloatsWin, Operands};
+use crate::lateral::UnnestBeside;
+use crate::membership::CountMembers;
+use crate::numbers;
+use crate::numbers::exact::Exact;
+use crate::numbers::floats::{FloatsWin, Operands};
 use crate::runtime::SpillDir;
 use crate::unplanned::RefuseUnplannedWrites;
 
@@ -47,8 +51,10 @@ impl Services {
         spill: SpillDir,
     ) -> Self {
         let base_config = base_config(target_partitions);
-        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(FloatsWin)];
+        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+            vec![Arc::new(UnnestBeside), Arc::new(CountMembers), Arc::new(FloatsWin)];
         analyzer.extend(Analyzer::new().rules);
+        analyzer.push(Arc::new(Exact));
         analyzer.push(Arc::new(RefuseUnplannedWrites));
         let mut template = SessionStateBuilder::new()
             .with_config(base_config.clone())
@@ -56,6 +62,9 @@ impl Services {
             .with_default_features()
             .with_analyzer_rules(analyzer);
         template.expr_planners().get_or_insert_default().insert(0, Arc::new(Operands));
+        template.scalar_functions().get_or_insert_default().extend(numbers::scalar_functions());
+        let aggregates = template.aggregate_functions().get_or_insert_default();
+        aggregates.extend(numbers::aggregate_functions());
         let template = template.build();
         let catalogs = RwLock::default();
         Self { storage, file_relations, base_config, catalogs, template, _spill: spill }

@@ -20,10 +20,40 @@ use super::spelling::Spellings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::to_arrow_schema;
+use crate::numbers::exact;
 use crate::query::{QueryResult, ResultKind};
 
 /// Runs a DELETE.
 pub(crate) async fn run(ctx: &StatementContext, delete: &ast::Delete) -> Result<QueryResult> {
+    let (name, _, filter) = plan(ctx, delete).await?;
+    remove(ctx, &name, filter).await
+}
+
+/// What a DELETE would do, as text, and nothing done.
+pub(crate) async fn explain(ctx: &StatementContext, delete: &ast::Delete) -> Result<[String; 2]> {
+    let (name, condition, filter) = plan(ctx, delete).await?;
+    let table = ctx.load_table(&name).await?;
+    let (mut whole, mut undecided, mut total) = (0, 0, 0);
+    if let Some(snapshot) = table.current_snapshot() {
+        let plan = name.catalog.plan_files(&table, snapshot, &filter).await?;
+        whole = plan.files.iter().filter(|file| file.all_rows_match).count();
+        undecided = plan.files.len() - whole;
+        total = plan.files_total;
+    }
+    let condition = condition.map_or_else(|| "all rows".to_owned(), ToString::to_string);
+    Ok([
+        format!("Delete: {name}, condition: {condition}"),
+        format!(
+            "IcebergDelete: files_total={total}, files_removed_whole={whole}, \
+             files_undecided={undecided}{}",
+            if undecided == 0 { "" } else { " (refused: row-level deletes come later)" }
+        ),
+    ])
+}
+
+type Planned<'a> = (QualifiedName, Option<&'a ast::Expr>, Predicate);
+
+async fn plan<'a>(ctx: &StatementContext, delete: &'a ast::Delete) -> Result<Planned<'a>> {
     let (name, alias, condition) = parts(delete)?;
     let name = ctx.qualify(name)?;
     let table = ctx.load_table(&name).await?;
@@ -37,7 +67,7 @@ pub(crate) async fn run(ctx: &StatementContext, delete: &ast::Delete) -> Result<
             to_predicate(&split_conjunction_owned(condition), table.metadata().current_schema())
         }
     };
-    remove(ctx, &name, filter).await
+    Ok((name, condition, filter))
 }
 
 /// Runs a TRUNCATE.
@@ -173,7 +203,8 @@ fn bind(
         .with_query_execution_start_time(ctx.state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    Ok(simplifier.simplify(simplifier.coerce(expr, &schema)?)?)
+    let expr = exact::exactly(simplifier.coerce(expr, &schema)?, &schema)?;
+    Ok(simplifier.simplify(expr)?)
 }
 
 /// Commits the removal of every file whose rows all match.

@@ -10,8 +10,9 @@ use datafusion::physical_plan::displayable;
 use sqlparser::ast::{Insert, Query, Statement};
 
 use super::context::StatementContext;
+use super::ddl::ast::DdlStatement;
 use super::statement::{Explain, Parsed};
-use super::{insert, plan, select};
+use super::{ctas, delete, insert, plan, select};
 use crate::error::{Error, Result};
 use crate::query::{QueryResult, ResultKind};
 
@@ -20,8 +21,22 @@ pub(crate) async fn run(ctx: &StatementContext, explain: &Explain) -> Result<Que
     match &explain.statement {
         Parsed::Sql(statement) => match statement.as_ref() {
             Statement::Query(query) => explain_query(ctx, explain, query).await,
-            Statement::Insert(insert) => explain_insert(ctx, explain, insert).await,
+            Statement::Insert(statement) => {
+                check_change(explain, "INSERT")?;
+                shown(explain_insert(ctx, explain, statement).await?)
+            }
+            Statement::Delete(statement) => {
+                check_change(explain, "DELETE")?;
+                shown(delete::explain(ctx, statement).await?)
+            }
             other => Err(not_explained(&other.to_string())),
+        },
+        Parsed::Ddl(statement) => match statement.as_ref() {
+            DdlStatement::CreateTable(statement) => {
+                check_change(explain, "CREATE TABLE AS")?;
+                shown(ctas::explain(ctx, statement).await?)
+            }
+            _ => Err(not_explained("this statement")),
         },
         _ => Err(not_explained("this statement")),
     }
@@ -42,26 +57,36 @@ async fn explain_query(
     select::execute(ctx, physical, ResultKind::Rows, None)
 }
 
-/// The plan of a write, as text: it is never executed, and its commit never happens.
-async fn explain_insert(
-    ctx: &StatementContext,
-    explain: &Explain,
-    statement: &Insert,
-) -> Result<QueryResult> {
+fn check_change(explain: &Explain, statement: &str) -> Result<()> {
     if explain.analyze {
         return Err(Error::unsupported(
             "EXPLAIN ANALYZE of a statement that changes rows would change them; use EXPLAIN",
         ));
     }
     if !matches!(format(explain)?, ExplainFormat::Indent) {
-        return Err(Error::unsupported("EXPLAIN of INSERT has the format text alone"));
+        return Err(Error::unsupported(format!(
+            "EXPLAIN of {statement} has the format text alone"
+        )));
     }
+    Ok(())
+}
+
+/// The plan of a write, as text: it is never executed, and its commit never happens.
+async fn explain_insert(
+    ctx: &StatementContext,
+    explain: &Explain,
+    statement: &Insert,
+) -> Result<[String; 2]> {
     let (rows, physical) = insert::plan_insert(ctx, statement).await?;
     let rows = ctx.state.optimize(&rows)?;
-    let plans = [
+    Ok([
         rows.display_indent().to_string(),
         displayable(physical.as_ref()).indent(explain.verbose).to_string(),
-    ];
+    ])
+}
+
+/// The logical and the physical plan as the rows that EXPLAIN of a query yields.
+fn shown(plans: [String; 2]) -> Result<QueryResult> {
     let schema = Arc::new(Schema::new(vec![
         Field::new("plan_type", DataType::Utf8, false),
         Field::new("plan", DataType::Utf8, false),

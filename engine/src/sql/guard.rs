@@ -1,19 +1,21 @@
 //! Clauses that parse and that DataFusion would drop without a word: each is an error here.
 //!
 //! The structs are taken apart without `..`, so a clause that a newer parser reads does not compile
-//! until somebody has decided what it means. `FETCH FIRST n ROWS ONLY` becomes the LIMIT it is, and a number
-//! with an exponent the double it is.
+//! until somebody has decided what it means. `FETCH FIRST n ROWS ONLY` becomes the LIMIT it is, a number
+//! with an exponent the double it is, and a timestamp keeps the digits it is written with.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     CastKind, DataType, Distinct, ExactNumberInfo, Expr, Fetch, GroupByExpr, Join, LimitClause,
     OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    TableAlias, TableFactor, TableWithJoins, TypedString, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
 
+use super::{multiset, tuples};
 use crate::error::{Error, Result};
+use crate::numbers::instant;
 
 /// Refuses what would be ignored, and rewrites what has an equivalent.
 pub(crate) fn check(query: &mut Query) -> Result<()> {
@@ -24,6 +26,13 @@ pub(crate) fn check(query: &mut Query) -> Result<()> {
 }
 
 struct Guard;
+
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(e) => ControlFlow::Break(e),
+    }
+}
 
 /// The first clause that is present, as an error.
 fn refuse<const N: usize>(clauses: [(bool, &str); N]) -> ControlFlow<Error> {
@@ -40,6 +49,7 @@ impl VisitorMut for Guard {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         limit_for_fetch(query)?;
+        flow(multiset::rewrite(&mut query.body))?;
         let Query {
             with,
             body,
@@ -77,7 +87,8 @@ impl VisitorMut for Guard {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        check_select(select)
+        check_select(select)?;
+        flow(tuples::conditions(select))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
@@ -88,13 +99,37 @@ impl VisitorMut for Guard {
         match expr {
             Expr::OuterJoin(_) => refuse([(true, "the (+) of Oracle's outer join")]),
             Expr::Prior(_) => refuse([(true, "PRIOR")]),
+            Expr::TypedString(literal) => settle_precision(literal),
             Expr::Value(value) if is_approximate(&value.value) => {
                 double_for_exponent(expr);
                 ControlFlow::Continue(())
             }
+            Expr::InList { .. } | Expr::InSubquery { .. } => flow(tuples::expression(expr)),
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// `TIMESTAMP '… .1234567'` has the precision that it is written with, as in Trino.
+fn settle_precision(literal: &mut TypedString) -> ControlFlow<Error> {
+    let DataType::Timestamp(precision @ None, _) = &mut literal.data_type else {
+        return ControlFlow::Continue(());
+    };
+    let text = match &literal.value.value {
+        Value::SingleQuotedString(text) => text,
+        _ => return ControlFlow::Continue(()),
+    };
+    match instant::fraction_digits(text) {
+        0..=6 => {}
+        7..=9 => *precision = Some(9),
+        digits => {
+            return ControlFlow::Break(Error::invalid(format!(
+                "TIMESTAMP '{text}' has {digits} digits below the second; nanoseconds, nine digits, \
+                 are the finest"
+            )));
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 /// `1e3`: a number with an exponent is approximate in the SQL standard, unlike `1.5`.
@@ -141,11 +176,20 @@ fn check_body(body: &SetExpr) -> ControlFlow<Error> {
     while let Some(body) = pending.pop() {
         match body {
             SetExpr::SetOperation { op, set_quantifier, left, right } => {
-                // DataFusion plans them as joins, which forget how often a row occurs.
-                let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+                // DataFusion plans them as joins, which forget how often a row occurs; without BY
+                // NAME they were rewritten.
+                let by_name = matches!(
+                    set_quantifier,
+                    SetQuantifier::ByName
+                        | SetQuantifier::AllByName
+                        | SetQuantifier::DistinctByName
+                );
                 refuse([
-                    (all && *op == SetOperator::Intersect, "INTERSECT ALL"),
-                    (all && matches!(op, SetOperator::Except | SetOperator::Minus), "EXCEPT ALL"),
+                    (by_name && *op == SetOperator::Intersect, "INTERSECT BY NAME"),
+                    (
+                        by_name && matches!(op, SetOperator::Except | SetOperator::Minus),
+                        "EXCEPT BY NAME",
+                    ),
                 ])?;
                 pending.extend([&**left, &**right]);
             }

@@ -101,9 +101,16 @@ fn parse_tokens(dialect: &FjordDialect, tokens: &[TokenWithSpan], script: &str) 
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(PARSER_RECURSION_MAX)
         .with_tokens_with_locations(tokens);
-    let parsed = match ddl::parse::parse_ddl(&mut parser, script)? {
+    // EXPLAIN stands before DDL too, which is not sqlparser's.
+    let explain = parse_explain_head(&mut parser).map_err(|e| located(&parser, e))?;
+    let met = parser.peek_token();
+    let statement = match ddl::parse::parse_ddl(&mut parser, script)? {
         Some(statement) => Parsed::Ddl(Box::new(statement)),
         None => parse_whole(&mut parser).map_err(|e| located(&parser, e))?,
+    };
+    let parsed = match explain {
+        Some(head) => head.over(statement, &parser, met).map_err(|e| located(&parser, e))?,
+        None => statement,
     };
     depth::settle(parsed)
 }
@@ -117,41 +124,63 @@ fn parse_whole(parser: &mut Parser<'_>) -> Result<Parsed, ParserError> {
 }
 
 fn parse_one(parser: &mut Parser<'_>) -> Result<Parsed, ParserError> {
+    if let Some(head) = parse_explain_head(parser)? {
+        let met = parser.peek_token();
+        let statement = parse_one(parser)?;
+        return head.over(statement, parser, met);
+    }
     let first = match parser.peek_token().token {
         Token::Word(word) => word.keyword,
         _ => Keyword::NoKeyword,
     };
     match first {
-        Keyword::EXPLAIN => parse_explain(parser),
         Keyword::PREPARE => parse_prepare(parser),
         Keyword::COPY => Ok(Parsed::Copy(Box::new(copy::parse(parser)?))),
         _ => Ok(Parsed::Sql(Box::new(parser.parse_statement()?))),
     }
 }
 
-fn parse_explain(parser: &mut Parser<'_>) -> Result<Parsed, ParserError> {
-    parser.expect_keyword(Keyword::EXPLAIN)?;
-    let mut analyze = false;
-    let mut verbose = false;
-    let mut format = None;
+/// What stands between EXPLAIN and its statement.
+struct ExplainHead {
+    analyze: bool,
+    verbose: bool,
+    format: Option<String>,
+}
+
+impl ExplainHead {
+    /// `met` is the token that `statement` begins with.
+    fn over(
+        self,
+        statement: Parsed,
+        parser: &Parser<'_>,
+        met: TokenWithSpan,
+    ) -> Result<Parsed, ParserError> {
+        if matches!(statement, Parsed::Explain(_) | Parsed::Prepare(..)) {
+            return parser.expected("a statement that can be explained", met);
+        }
+        let Self { analyze, verbose, format } = self;
+        Ok(Parsed::Explain(Box::new(Explain { analyze, verbose, format, statement })))
+    }
+}
+
+/// `EXPLAIN [ANALYZE] [VERBOSE] [FORMAT f]`, if the statement begins so.
+fn parse_explain_head(parser: &mut Parser<'_>) -> Result<Option<ExplainHead>, ParserError> {
+    if !parser.parse_keyword(Keyword::EXPLAIN) {
+        return Ok(None);
+    }
+    let mut head = ExplainHead { analyze: false, verbose: false, format: None };
     loop {
         if parser.parse_keyword(Keyword::ANALYZE) {
-            analyze = true;
+            head.analyze = true;
         } else if parser.parse_keyword(Keyword::VERBOSE) {
-            verbose = true;
+            head.verbose = true;
         } else if parser.parse_keyword(Keyword::FORMAT) {
             let _optional = parser.consume_token(&Token::Eq);
-            format = Some(parser.parse_identifier()?.value.to_lowercase());
+            head.format = Some(parser.parse_identifier()?.value.to_lowercase());
         } else {
-            break;
+            return Ok(Some(head));
         }
     }
-    let next = parser.peek_token();
-    let statement = parse_one(parser)?;
-    if matches!(statement, Parsed::Explain(_) | Parsed::Prepare(..)) {
-        return parser.expected("a statement that can be explained", next);
-    }
-    Ok(Parsed::Explain(Box::new(Explain { analyze, verbose, format, statement })))
 }
 
 fn parse_prepare(parser: &mut Parser<'_>) -> Result<Parsed, ParserError> {

@@ -16,9 +16,9 @@ use sqlparser::ast;
 use super::context::{Scope, StatementContext};
 use super::provider::PlanningContext;
 use super::spelling::{self, Spellings};
-use super::{guard, relation, resolve};
+use super::{guard, relation, resolve, titles};
 use crate::error::{Error, ErrorKind, Result};
-use crate::numbers;
+use crate::numbers::{exact, floats};
 
 /// Nodes of one logical plan: CTEs are expanded where they are used, so a short text may mean a
 /// very large plan.
@@ -36,7 +36,7 @@ pub(crate) async fn plan_query_in(
     scope: &Scope,
 ) -> Result<LogicalPlan> {
     guard::check(&mut query)?;
-    numbers::respell(&mut query);
+    floats::respell(&mut query);
     let names: Vec<&str> = ctx.services.file_relations.iter().map(|r| r.name()).collect();
     let requests = relation::collect(&mut query, &names)?;
     let opened = resolve::open_all(ctx, scope, requests).await?;
@@ -45,6 +45,7 @@ pub(crate) async fn plan_query_in(
     let spellings = Spellings::learn(&query, schemas.iter().map(AsRef::as_ref));
     let (left, right) = spelling::written_aliases(&query);
     spellings.respell(&mut query)?;
+    titles::make_unique(&mut query);
 
     let mut planning = PlanningContext::new(&ctx.state);
     let mut identities = std::collections::HashMap::new();
@@ -185,6 +186,7 @@ pub(crate) fn constant(state: &SessionState, expr: Expr) -> Result<ScalarValue> 
         .build();
     let simplifier = ExprSimplifier::new(context);
     let expr = simplifier.coerce(expr, &DFSchema::empty())?;
+    let expr = exact::exactly(expr, &DFSchema::empty())?;
     match simplifier.simplify(expr)? {
         Expr::Literal(value, _) => Ok(value),
         other => Err(Error::invalid(format!("{other} is not a constant"))),

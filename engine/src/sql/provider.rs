@@ -13,12 +13,15 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::SessionState;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, RelationPlanner, TypePlanner,
+};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
 };
 use sqlparser::ast;
 
+use super::multiset::Numbered;
 use super::spelling::Spellings;
 
 /// The relations and functions of one query.
@@ -26,12 +29,14 @@ pub(crate) struct PlanningContext<'a> {
     state: &'a SessionState,
     tables: HashMap<Vec<String>, Arc<dyn TableSource>>,
     options: Arc<ConfigOptions>,
+    relation_planners: [Arc<dyn RelationPlanner>; 1],
 }
 
 impl<'a> PlanningContext<'a> {
     pub(crate) fn new(state: &'a SessionState) -> Self {
         let options = Arc::clone(state.config_options());
-        Self { state, tables: HashMap::new(), options }
+        let relation_planners: [Arc<dyn RelationPlanner>; 1] = [Arc::new(Numbered)];
+        Self { state, tables: HashMap::new(), options, relation_planners }
     }
 
     /// Adds a relation, its columns in the query's spelling.
@@ -108,6 +113,10 @@ impl ContextProvider for PlanningContext<'_> {
         self.state.expr_planners()
     }
 
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
+    }
+
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
         Some(Arc::new(Types { time_zone: self.options.execution.time_zone.clone() }))
     }
@@ -153,7 +162,7 @@ impl ContextProvider for PlanningContext<'_> {
     }
 }
 
-/// Types in expressions, where ours differ from DataFusion's: timestamps are in microseconds.
+/// Types in expressions, where ours differ from DataFusion's: timestamps and times are in microseconds.
 #[derive(Debug)]
 struct Types {
     time_zone: Option<String>,
@@ -166,6 +175,9 @@ impl TypePlanner for Types {
                 let zoned = matches!(zone, ast::TimezoneInfo::Tz | ast::TimezoneInfo::WithTimeZone);
                 let zone = zoned.then(|| self.time_zone.clone().unwrap_or("UTC".to_owned()));
                 DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into))
+            }
+            ast::DataType::Time(None | Some(6), zone) if *zone != ast::TimezoneInfo::Tz => {
+                DataType::Time64(TimeUnit::Microsecond)
             }
             ast::DataType::Custom(name, modifiers) if modifiers.is_empty() => {
                 match name.to_string().to_lowercase().as_str() {

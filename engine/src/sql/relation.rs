@@ -26,6 +26,9 @@ const EXPANDED_MAX: usize = 5_000;
 /// What the names of respelt relations begin with.
 const PREFIX: &str = "__fjord_relation_";
 
+/// What the names of renamed CTEs begin with.
+const CTE_PREFIX: &str = "__fjord_cte_";
+
 /// Which state of a table is read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum AsOf {
@@ -61,6 +64,7 @@ pub(crate) fn collect(query: &mut Query, file_relations: &[&str]) -> Result<Vec<
         requests: Vec::new(),
         seen: HashSet::new(),
         ctes: Vec::new(),
+        renamed: 0,
         withs: Vec::new(),
         expanded: 0,
     };
@@ -74,13 +78,24 @@ struct Collector<'a> {
     file_relations: &'a [&'a str],
     requests: Vec<Request>,
     seen: HashSet<Vec<String>>,
-    /// CTEs in scope: the name in lower case, and the relations that a use of it stands for.
-    ctes: Vec<(String, usize)>,
+    ctes: Vec<Cte>,
+    /// CTEs that were renamed so far.
+    renamed: usize,
     /// Relations so far, CTEs expanded.
     expanded: usize,
     /// WITH clauses of the queries being visited: a CTE's query is visited before its name is in
     /// scope, so they are taken out and put back.
     withs: Vec<Option<With>>,
+}
+
+/// A CTE in scope.
+struct Cte {
+    /// In lower case.
+    name: String,
+    /// The relations that a use of it stands for.
+    relations: usize,
+    /// Its name from here on, where it hides an outer one: the planner knows no hiding.
+    planned_as: Option<Ident>,
 }
 
 impl VisitorMut for Collector<'_> {
@@ -89,16 +104,23 @@ impl VisitorMut for Collector<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         let mut with = query.with.take();
         if let Some(with) = &mut with {
+            let outer = self.ctes.len();
             for cte in &mut with.cte_tables {
                 let name = cte.alias.name.value.to_lowercase();
+                let planned_as = self.hiding(&name, outer);
                 let before = self.expanded;
                 let at = self.ctes.len();
                 if with.recursive {
-                    self.ctes.push((name.clone(), 1));
+                    let planned_as = planned_as.clone();
+                    self.ctes.push(Cte { name: name.clone(), relations: 1, planned_as });
                 }
                 VisitMut::visit(&mut cte.query, self)?;
                 self.ctes.truncate(at);
-                self.ctes.push((name, 1 + self.expanded - before));
+                if let Some(ident) = &planned_as {
+                    cte.alias.name = ident.clone();
+                }
+                let relations = 1 + self.expanded - before;
+                self.ctes.push(Cte { name, relations, planned_as });
                 self.expanded = before;
             }
         }
@@ -124,6 +146,15 @@ impl VisitorMut for Collector<'_> {
 }
 
 impl Collector<'_> {
+    /// The new name of a CTE that hides one of the first `outer` CTEs.
+    fn hiding(&mut self, name: &str, outer: usize) -> Option<Ident> {
+        if !self.ctes.iter().take(outer).any(|cte| cte.name == name) {
+            return None;
+        }
+        self.renamed += 1;
+        Some(Ident::with_quote('"', format!("{CTE_PREFIX}{}", self.renamed)))
+    }
+
     fn table_factor(&mut self, factor: &mut TableFactor) -> Result<()> {
         let TableFactor::Table { name, alias, args, version, .. } = factor else {
             return Ok(());
@@ -142,8 +173,14 @@ impl Collector<'_> {
             return Ok(());
         };
         let lower = last.value.to_lowercase();
-        let cte = self.ctes.iter().rev().find(|(cte, _)| parts.len() == 1 && *cte == lower);
-        self.expanded = self.expanded.saturating_add(cte.map_or(1, |(_, relations)| *relations));
+        let cte = self.ctes.iter().rev().find(|cte| parts.len() == 1 && cte.name == lower);
+        self.expanded = self.expanded.saturating_add(cte.map_or(1, |cte| cte.relations));
+        if let Some(Cte { planned_as: Some(ident), .. }) = cte {
+            *name = ObjectName::from(vec![ident.clone()]);
+            let known_as =
+                TableAlias { explicit: true, name: last.clone(), columns: Vec::new(), at: None };
+            alias.get_or_insert(known_as);
+        }
         if self.expanded > EXPANDED_MAX {
             return Err(Error::new(
                 ErrorKind::LimitExceeded,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -36,16 +36,10 @@ pub(crate) fn execute(
 ) -> Result<QueryResult> {
     let task = Arc::new(datafusion::execution::TaskContext::from(ctx.state.as_ref()));
     let stream = execute_stream(Arc::clone(&plan), task)?;
-    let schema = schema
-        .filter(|s| {
-            let physical = stream.schema();
-            s.fields().len() == physical.fields().len()
-                && s.fields()
-                    .iter()
-                    .zip(physical.fields())
-                    .all(|(a, b)| a.data_type() == b.data_type())
-        })
-        .unwrap_or_else(|| stream.schema());
+    let schema = match schema {
+        Some(named) => named_like(&named, &stream.schema()),
+        None => stream.schema(),
+    };
     let guarded = Guarded { inner: stream, schema: Arc::clone(&schema), broken: false };
     Ok(QueryResult {
         kind,
@@ -54,6 +48,38 @@ pub(crate) fn execute(
         plan: Some(plan),
         relations: ctx.receipt(),
     })
+}
+
+/// The schema of the rows, with the names that the query gave. What only the plan that runs knows,
+/// as that an outer join makes a column nullable, is kept.
+fn named_like(named: &SchemaRef, rows: &SchemaRef) -> SchemaRef {
+    let same = named.fields().len() == rows.fields().len()
+        && named
+            .fields()
+            .iter()
+            .zip(rows.fields())
+            .all(|(named, row)| named.data_type() == row.data_type());
+    if !same {
+        return Arc::clone(rows);
+    }
+    let fields: Vec<Field> = named
+        .fields()
+        .iter()
+        .zip(rows.fields())
+        .map(|(named, row)| {
+            let mut metadata = named.metadata().clone();
+            metadata.extend(row.metadata().clone());
+            Field::new(
+                named.name(),
+                row.data_type().clone(),
+                named.is_nullable() || row.is_nullable(),
+            )
+            .with_metadata(metadata)
+        })
+        .collect();
+    let mut metadata = named.metadata().clone();
+    metadata.extend(rows.metadata().clone());
+    Arc::new(Schema::new_with_metadata(fields, metadata))
 }
 
 /// Turns a panic of an operator into an error, and names the columns as the query did.

@@ -15,10 +15,10 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Fields, Schema};
 use sqlparser::ast::{
-    Cte, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart,
-    PipeOperator, Query, RenameSelectItem, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
-    WildcardAdditionalOptions, WindowType,
+    AccessExpr, Cte, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
+    ObjectNamePart, PipeOperator, Query, RenameSelectItem, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value,
+    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, WindowType,
 };
 
 use crate::error::{Error, Result};
@@ -452,12 +452,27 @@ impl Respell<'_> {
         Ok(())
     }
 
+    /// The field in `list[1].field`: DataFusion reads its name as a text, not as an identifier.
+    fn access(&self, access: &mut AccessExpr) {
+        if let AccessExpr::Dot(expr) = access
+            && let Expr::Identifier(field) = expr
+        {
+            self.0.field(field);
+            let name = Value::SingleQuotedString(std::mem::take(&mut field.value));
+            *expr = Expr::value(name);
+        }
+    }
+
     fn expr(&self, expr: &mut Expr) -> Result<()> {
         match expr {
             Expr::Identifier(ident) => self.0.reference(ident),
             Expr::CompoundIdentifier(parts) => self.0.compound(parts),
             Expr::QualifiedWildcard(name, _) => {
                 self.0.object_relation(name);
+                Ok(())
+            }
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                access_chain.iter_mut().for_each(|access| self.access(access));
                 Ok(())
             }
             Expr::Function(function) => {

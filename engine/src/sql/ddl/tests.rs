@@ -156,7 +156,7 @@ async fn views_are_planned_before_they_are_stored() {
     lake.done(&shown.replacen("CREATE", "CREATE OR REPLACE", 1)).await;
     assert_eq!(lake.rows("SHOW CREATE VIEW v").await, [shown]);
     lake.fails("CREATE VIEW w AS SELECT nope FROM t", "nope").await;
-    lake.fails("CREATE VIEW w AS SELECT a, a FROM t", "a").await;
+    lake.fails("CREATE VIEW w AS SELECT a, a FROM t", "\"a\" twice").await;
     lake.fails("CREATE VIEW w (x) AS SELECT a, b FROM t", "yields 2").await;
     lake.fails("CREATE VIEW t AS SELECT 1 AS a", "is a table").await;
     lake.fails("CREATE TABLE v (a int)", "is a view").await;

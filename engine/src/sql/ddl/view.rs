@@ -10,6 +10,7 @@ use crate::sql::ddl::alter::rename;
 use crate::sql::ddl::ast::{AlterViewAction, CreateViewStatement, IfTaken, ObjectPath};
 use crate::sql::ddl::settings::COMMENT;
 use crate::sql::scope::{Found, Resolved, SqlScope, find, not_found, wrong_kind};
+use crate::sql::titles;
 
 /// Where comments of a view's columns are kept, followed by the column's name.
 pub(crate) const COLUMN_COMMENT: &str = "comment.column.";
@@ -62,6 +63,9 @@ pub(crate) async fn run_create_view(
         default_namespace: Namespace::parse(scope.current_schema())?,
         properties,
     };
+    if view.columns.is_empty() {
+        titles::check_stored(&statement.query.query)?;
+    }
     check_view(&view, &target, scope).await?;
     match target.catalog.metastore().put_view(view, replaces).await {
         Ok(()) if replaces => Ok(format!("replaced view {target}")),
@@ -137,6 +141,7 @@ pub(crate) async fn run_alter_view(
             return rename(EntryKind::View, &target, to, scope).await;
         }
         AlterViewAction::SetQuery(query) => {
+            titles::check_stored(&query.query)?;
             view.sql.clone_from(&query.text);
             // The old names may not fit the new query.
             view.columns.clear();

@@ -5,24 +5,28 @@
 //! `v > 1.5` would then fail on a NaN or a large `v`, and would use none of the file's statistics.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ExprSchema};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
-use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, InSubquery, ScalarFunction};
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr,
 };
-use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Case, Expr, ExprSchemable, GetFieldAccess, LogicalPlan, cast};
+use datafusion::logical_expr::{
+    Case, Expr, ExprSchemable, GetFieldAccess, Join, LogicalPlan, Projection, Subquery, Union, cast,
+};
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{self, VisitMut, VisitorMut};
 
+use super::{instant, rewrite_expressions};
+
 /// Functions whose arguments all become one type.
-const UNIFYING: [&str; 6] = ["coalesce", "nvl", "ifnull", "nullif", "greatest", "least"];
+const UNIFYING: [&str; 8] =
+    ["coalesce", "nvl", "ifnull", "nvl2", "nullif", "greatest", "least", "make_array"];
 
 /// Makes doubles of the decimals in columns of VALUES that hold a double.
 pub(crate) fn respell(query: &mut ast::Query) {
@@ -154,39 +158,130 @@ impl AnalyzerRule for FloatsWin {
 
     fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> DfResult<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|plan| {
-            let schema = match &plan {
-                LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(
-                    scan.table_name.clone(),
-                    &scan.source.schema(),
-                )?,
-                plan => merge_schema(&plan.inputs()),
+            let plan = match plan {
+                LogicalPlan::Union(union) => unify_inputs(union)?,
+                LogicalPlan::Join(join) => unify_keys(join)?,
+                plan => plan,
             };
-            let names = NamePreserver::new(&plan);
-            let mapped = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
-                Ok(rewritten.update_data(|expr| name.restore(expr)))
-            })?;
-            if !mapped.transformed {
-                return Ok(mapped);
-            }
-            mapped.map_data(LogicalPlan::recompute_schema)
+            // An input's types may have changed, be the expressions here untouched.
+            let mapped = rewrite_expressions(plan, &rewrite)?;
+            Ok(Transformed::yes(mapped.data.recompute_schema()?))
         })?;
         Ok(rewritten.data)
     }
 }
 
+/// The columns of a union that are decimals here and doubles there become doubles.
+fn unify_inputs(mut union: Union) -> DfResult<LogicalPlan> {
+    let mut changed = false;
+    for column in 0..union.schema.fields().len() {
+        let types: Vec<DataType> = union
+            .inputs
+            .iter()
+            .filter_map(|input| input.schema().fields().get(column))
+            .map(|field| field.data_type().clone())
+            .collect();
+        let Some(target) = widest_float(types.iter()) else { continue };
+        for (input, ty) in union.inputs.iter_mut().zip(&types) {
+            if ty.is_decimal() {
+                *input = Arc::new(cast_column(Arc::clone(input), column, &target)?);
+                changed = true;
+            }
+        }
+    }
+    if changed {
+        union = Union::try_new_with_loose_types(union.inputs)?;
+    }
+    Ok(LogicalPlan::Union(union))
+}
+
+/// `input` with one of its columns cast.
+fn cast_column(input: Arc<LogicalPlan>, column: usize, to: &DataType) -> DfResult<LogicalPlan> {
+    let columns = input
+        .schema()
+        .iter()
+        .enumerate()
+        .map(|(i, (qualifier, field))| {
+            let expr = Expr::from((qualifier, field));
+            if i == column {
+                cast(expr, to.clone()).alias_qualified(qualifier.cloned(), field.name())
+            } else {
+                expr
+            }
+        })
+        .collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, input)?))
+}
+
+/// USING and the set operations compare pairs of columns.
+fn unify_keys(mut join: Join) -> DfResult<LogicalPlan> {
+    let (left_schema, right_schema) =
+        (Arc::clone(join.left.schema()), Arc::clone(join.right.schema()));
+    for (left, right) in &mut join.on {
+        let (Ok(left_type), Ok(right_type)) =
+            (left.get_type(&left_schema), right.get_type(&right_schema))
+        else {
+            continue;
+        };
+        let Some(target) = widest_float([&left_type, &right_type].into_iter()) else { continue };
+        for (key, ty) in [(left, left_type), (right, right_type)] {
+            if ty.is_decimal() {
+                *key = cast(std::mem::take(key), target.clone());
+            }
+        }
+    }
+    Ok(LogicalPlan::Join(join))
+}
+
+/// `d IN (SELECT …)`, where one side is a decimal and the other a double.
+fn unify_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> DfResult<bool> {
+    let Ok(outer) = expr.get_type(schema) else { return Ok(false) };
+    let Some(inner) = subquery.subquery.schema().fields().first() else { return Ok(false) };
+    let inner = inner.data_type().clone();
+    let Some(target) = widest_float([&outer, &inner].into_iter()) else { return Ok(false) };
+    if outer.is_decimal() {
+        *expr = cast(std::mem::take(expr), target);
+    } else if inner.is_decimal() {
+        subquery.subquery = Arc::new(cast_column(Arc::clone(&subquery.subquery), 0, &target)?);
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// The type for decimals that meet floating-point numbers; `None` where they do not.
+fn widest_float<'a>(types: impl Iterator<Item = &'a DataType>) -> Option<DataType> {
+    let mut widest = None;
+    let mut has_decimal = false;
+    for ty in types {
+        match ty {
+            DataType::Float64 => widest = Some(DataType::Float64),
+            DataType::Float32 if widest.is_none() => widest = Some(DataType::Float32),
+            ty => has_decimal |= ty.is_decimal(),
+        }
+    }
+    widest.filter(|_| has_decimal)
+}
+
 fn rewrite(mut expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     let changed = match &mut expr {
-        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => {
-            floats_win(&mut [left.as_mut(), right.as_mut()], schema)?
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let mut sides = [left.as_mut(), right.as_mut()];
+            let refined = op.supports_propagation() && instant::refine(&mut sides, schema);
+            floats_win(&mut sides, schema)? || refined
         }
         Expr::Between(Between { expr, low, high, .. }) => {
-            floats_win(&mut [expr.as_mut(), low.as_mut(), high.as_mut()], schema)?
+            let mut all = [expr.as_mut(), low.as_mut(), high.as_mut()];
+            let refined = instant::refine(&mut all, schema);
+            floats_win(&mut all, schema)? || refined
         }
         Expr::InList(InList { expr, list, .. }) => {
             let mut all: Vec<&mut Expr> = std::iter::once(expr.as_mut()).chain(list).collect();
-            floats_win(&mut all, schema)?
+            let refined = instant::refine(&mut all, schema);
+            floats_win(&mut all, schema)? || refined
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, .. }) => {
+            unify_subquery(expr, subquery, schema)?
         }
         Expr::Case(case) => rewrite_case(case, schema)?,
         Expr::ScalarFunction(ScalarFunction { func, args }) if UNIFYING.contains(&func.name()) => {
@@ -215,13 +310,7 @@ fn rewrite_case(case: &mut Case, schema: &DFSchema) -> DfResult<bool> {
 fn floats_win(exprs: &mut [&mut Expr], schema: &dyn ExprSchema) -> DfResult<bool> {
     // A type that is not known yet (a parameter) is left for DataFusion to find.
     let types: Vec<Option<DataType>> = exprs.iter().map(|e| e.get_type(schema).ok()).collect();
-    let float = |ty: &&DataType| matches!(ty, DataType::Float32 | DataType::Float64);
-    let wide = |ty: &DataType| *ty == DataType::Float64;
-    let floats: Vec<&DataType> = types.iter().flatten().filter(float).collect();
-    if floats.is_empty() {
-        return Ok(false);
-    }
-    let target = if floats.into_iter().any(wide) { DataType::Float64 } else { DataType::Float32 };
+    let Some(target) = widest_float(types.iter().flatten()) else { return Ok(false) };
     let mut changed = false;
     for (expr, ty) in exprs.iter_mut().zip(&types) {
         if !ty.as_ref().is_some_and(DataType::is_decimal) {
