@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// What went wrong.
@@ -178,11 +179,46 @@ impl From<DataFusionError> for Error {
             DataFusionError::Internal(_) => ErrorKind::Bug,
             _ => ErrorKind::Execution,
         };
-        let mut message = e.strip_backtrace();
-        if let DataFusionError::ResourcesExhausted(text) = e.find_root() {
-            message = exhausted(text);
-        }
+        let message = match e.find_root() {
+            DataFusionError::ResourcesExhausted(text) => exhausted(text),
+            _ => without_wrapping(&e),
+        };
         Self { kind, message, source: Some(Box::new(e)), retryable: false }
+    }
+}
+
+/// What went wrong, without the names of the rules and libraries that it passed on its way.
+fn without_wrapping(e: &DataFusionError) -> String {
+    let text = match e {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            return without_wrapping(inner);
+        }
+        DataFusionError::Shared(inner) => return without_wrapping(inner),
+        DataFusionError::Plan(text)
+        | DataFusionError::Execution(text)
+        | DataFusionError::NotImplemented(text) => text.clone(),
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::CastError(text)
+            | ArrowError::ComputeError(text)
+            | ArrowError::InvalidArgumentError(text)
+            | ArrowError::ParseError(text)
+            | ArrowError::ArithmeticOverflow(text) => text.clone(),
+            other => other.to_string(),
+        },
+        other => return other.strip_backtrace(),
+    };
+    let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    lowercase(text.trim_end_matches('.'))
+}
+
+/// The text as a part of a sentence; names in capitals stay.
+fn lowercase(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain([second]).chain(letters).collect()
+        }
+        _ => text.to_owned(),
     }
 }
 
