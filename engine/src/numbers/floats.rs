@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
@@ -261,6 +261,11 @@ fn widest_float<'a>(types: impl Iterator<Item = &'a DataType>) -> Option<DataTyp
         }
     }
     widest.filter(|_| has_decimal)
+}
+
+/// The same for an expression that stands alone.
+pub(crate) fn settle(expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
+    Ok(expr.transform_up(|expr| rewrite(expr, schema))?.data)
 }
 
 fn rewrite(mut expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {

@@ -15,12 +15,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::context::{QualifiedName, StatementContext};
+use super::guard;
 use super::provider::PlanningContext;
 use super::spelling::Spellings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::to_arrow_schema;
-use crate::numbers::exact;
+use crate::numbers::{exact, floats};
 use crate::query::{QueryResult, ResultKind};
 
 /// Runs a DELETE.
@@ -188,6 +189,7 @@ fn bind(
     known_as: &str,
 ) -> Result<Expr> {
     let spellings = Spellings::of_table(schema, known_as);
+    guard::check_expr(&mut condition)?;
     spellings.respell_expr(&mut condition)?;
     let schema = DFSchema::try_from_qualified_schema(
         datafusion::common::TableReference::bare(known_as),
@@ -203,6 +205,7 @@ fn bind(
         .with_query_execution_start_time(ctx.state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
+    let expr = floats::settle(expr, &schema)?;
     let expr = exact::exactly(simplifier.coerce(expr, &schema)?, &schema)?;
     Ok(simplifier.simplify(expr)?)
 }

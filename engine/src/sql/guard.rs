@@ -25,6 +25,14 @@ pub(crate) fn check(query: &mut Query) -> Result<()> {
     }
 }
 
+/// The same for an expression that stands alone (DELETE's WHERE).
+pub(crate) fn check_expr(expr: &mut Expr) -> Result<()> {
+    match VisitMut::visit(expr, &mut Guard) {
+        ControlFlow::Break(e) => Err(e),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
 struct Guard;
 
 fn flow(result: Result<()>) -> ControlFlow<Error> {

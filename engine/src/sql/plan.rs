@@ -185,6 +185,7 @@ pub(crate) fn constant(state: &SessionState, expr: Expr) -> Result<ScalarValue> 
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
+    let expr = floats::settle(expr, &DFSchema::empty())?;
     let expr = simplifier.coerce(expr, &DFSchema::empty())?;
     let expr = exact::exactly(expr, &DFSchema::empty())?;
     match simplifier.simplify(expr)? {
