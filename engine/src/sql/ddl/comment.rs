@@ -5,8 +5,8 @@ use crate::sql::ddl::alter::run_alter_table;
 use crate::sql::ddl::ast::{AlterAction, AlterViewAction, CommentTarget, ObjectPath};
 use crate::sql::ddl::schema::run_alter_schema;
 use crate::sql::ddl::settings::COMMENT;
-use crate::sql::ddl::view::run_alter_view;
-use crate::sql::scope::SqlScope;
+use crate::sql::ddl::view::{COLUMN_COMMENT, run_alter_view};
+use crate::sql::scope::{Found, SqlScope, find};
 
 /// Sets or clears a comment.
 pub(crate) async fn run_comment(
@@ -39,6 +39,11 @@ pub(crate) async fn run_comment(
                 let (table, column) = path.0.split_at(table_parts);
                 let action = AlterAction::CommentColumn(column.to_vec(), comment.clone());
                 let table = ObjectPath(table.to_vec());
+                if let [column] = column
+                    && comment_on_view(&table, column, comment.as_deref(), scope).await?
+                {
+                    return Ok(format!("commented on column {path}"));
+                }
                 match run_alter_table(&table, false, &[action], scope).await {
                     Ok(_) => return Ok(format!("commented on column {path}")),
                     Err(e) if e.kind() == ErrorKind::NotFound => missing = missing.or(Some(e)),
@@ -50,4 +55,38 @@ pub(crate) async fn run_comment(
             }))
         }
     }
+}
+
+/// Comments on a view's column; `false` when `name` is no view.
+async fn comment_on_view(
+    name: &ObjectPath,
+    column: &str,
+    comment: Option<&str>,
+    scope: &SqlScope,
+) -> Result<bool> {
+    let resolved = scope.resolve(name)?;
+    let found = match find(&resolved).await {
+        // A name cut in the wrong place leads nowhere; the next cut may be right.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
+    let Found::View(view) = found else { return Ok(false) };
+    let schema = scope.queries().view_schema(resolved.catalog.name(), &view).await?;
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    let names: Vec<&str> = if view.columns.is_empty() {
+        names.collect()
+    } else {
+        view.columns.iter().map(String::as_str).collect()
+    };
+    let Some(stored) = names.iter().find(|stored| stored.to_lowercase() == column.to_lowercase())
+    else {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("view \"{resolved}\" has no column \"{column}\"; it has {}", names.join(", ")),
+        ));
+    };
+    let changes = vec![(format!("{COLUMN_COMMENT}{stored}"), comment.map(str::to_owned))];
+    let action = AlterViewAction::Properties { changes, must_exist: false };
+    run_alter_view(name, false, &action, scope).await?;
+    Ok(true)
 }
