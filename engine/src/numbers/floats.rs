@@ -69,7 +69,7 @@ fn unify_columns(values: &mut ast::Values) {
     let columns = values.rows.first().map_or(0, |row| row.len());
     for column in 0..columns {
         let cells = || values.rows.iter().filter_map(|row| row.get(column));
-        if !cells().any(is_double) || !cells().any(|cell| is_decimal(cell)) {
+        if !cells().any(is_double) || !cells().any(is_decimal) {
             continue;
         }
         for cell in values.rows.iter_mut().filter_map(|row| row.get_mut(column)) {

@@ -123,9 +123,8 @@ fn settle_precision(literal: &mut TypedString) -> ControlFlow<Error> {
     let DataType::Timestamp(precision @ None, _) = &mut literal.data_type else {
         return ControlFlow::Continue(());
     };
-    let text = match &literal.value.value {
-        Value::SingleQuotedString(text) => text,
-        _ => return ControlFlow::Continue(()),
+    let Value::SingleQuotedString(text) = &literal.value.value else {
+        return ControlFlow::Continue(());
     };
     match instant::fraction_digits(text) {
         0..=6 => {}

@@ -76,7 +76,7 @@ async fn a_table_with_delete_files_of_any_kind_is_refused() {
             assert!(text.contains("delete files") && text.contains("s.t"), "{sql}: {text}");
         }
         // What came before the deletes is read as ever.
-        let snapshot = before.current_snapshot().unwrap().clone();
+        let snapshot = Arc::clone(before.current_snapshot().unwrap());
         let earlier = IcebergTable::try_new_at(lake.catalog.clone(), table, snapshot).unwrap();
         let context = super::lake::session(1);
         context.register_table("t", Arc::new(earlier)).unwrap();

@@ -12,6 +12,7 @@ use fjord_catalog::spec::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::ast::{AlterAction, ObjectPath, PartitionDef};
 use crate::sql::ddl::columns::{field_at, partition_field, partition_spec, sort_order, spec_of};
+use crate::sql::ddl::settings::name_columns;
 use crate::sql::scope::{Found, Resolved, SqlScope, find, not_found, wrong_kind};
 
 /// Refers to what the same commit has just added.
@@ -231,6 +232,7 @@ fn properties(
     }
     let mut updates = Vec::new();
     if !set.is_empty() {
+        let set = name_columns(set, metadata.current_schema())?;
         updates.push(TableUpdate::SetProperties { updates: set });
     }
     if !removed.is_empty() {

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::types::to_iceberg_schema;
 use crate::sql::ddl::ast::{ColumnDef, CreateTableStatement, IfTaken, LikeClause, TableElement};
 use crate::sql::ddl::columns::{partition_spec, schema_of, sort_order};
-use crate::sql::ddl::settings::COMMENT;
+use crate::sql::ddl::settings::{COMMENT, name_columns};
 use crate::sql::scope::{Found, Resolved, SqlScope, find, not_found, wrong_kind};
 
 /// What CREATE TABLE comes to.
@@ -179,6 +179,7 @@ impl Shape {
         if let Some(comment) = &statement.comment {
             properties.insert(COMMENT.to_owned(), comment.clone());
         }
+        let properties = name_columns(properties, &schema)?;
         let terms = model.map(|model| crate::sql::ddl::terms::terms_of(model.metadata()));
         let terms = terms.transpose()?.unwrap_or_default();
         let partitioning = if statement.partitioning.is_empty() {

@@ -1,7 +1,11 @@
 //! What table properties mean: which are statements about the table, which are stored as they are,
 //! and which values we accept, so that none is kept that nobody honours.
 
-use crate::error::{Error, Result};
+use std::collections::HashMap;
+
+use fjord_catalog::spec::Schema;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::ast::{PartitionDef, Property, PropertyStyle, PropertyValue, SortDef};
 use crate::sql::ddl::parse_terms::{partition_defs_from_texts, sort_defs_from_texts};
 
@@ -209,6 +213,37 @@ fn refuse_true(key: &str, value: &str) -> Result<String> {
     Err(Error::unsupported(format!(
         "table property {key:?} is not honoured by this engine: leave it false"
     )))
+}
+
+/// Keys that name a column, with the column as `schema` spells it.
+///
+/// # Errors
+/// `NotFound` when the table has no such column: the filter would never be written.
+pub(crate) fn name_columns(
+    properties: HashMap<String, String>,
+    schema: &Schema,
+) -> Result<HashMap<String, String>> {
+    const PREFIXES: [&str; 2] =
+        ["write.parquet.bloom-filter-enabled.column.", "write.parquet.bloom-filter-fpp.column."];
+    let spelt = |(key, value): (String, String)| {
+        let Some((prefix, column)) =
+            PREFIXES.iter().find_map(|prefix| Some((*prefix, key.strip_prefix(prefix)?)))
+        else {
+            return Ok((key, value));
+        };
+        let field = schema
+            .field_by_name(column)
+            .or_else(|| schema.field_by_name_case_insensitive(column))
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("table property {key:?}: there is no column \"{column}\""),
+                )
+            })?;
+        let name = schema.name_by_field_id(field.id).unwrap_or(column);
+        Ok((format!("{prefix}{name}"), value))
+    };
+    properties.into_iter().map(spelt).collect()
 }
 
 fn is_count(key: &str) -> bool {
