@@ -15,11 +15,22 @@ pub(crate) fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(inner) = cause {
         let shown = inner.to_string();
         // Many errors repeat their cause in their own words.
-        if !text.contains(shown.trim()) {
+        if !text.to_lowercase().contains(&without_kind(shown.trim()).to_lowercase()) {
             text.push_str(": ");
             text.push_str(shown.trim());
         }
         cause = inner.source();
     }
     text
+}
+
+/// DataFusion's errors begin with their kind.
+fn without_kind(text: &str) -> &str {
+    const KINDS: [&str; 4] = [
+        "Error during planning: ",
+        "Schema error: ",
+        "Execution error: ",
+        "This feature is not implemented: ",
+    ];
+    KINDS.iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text)
 }

@@ -1,14 +1,16 @@
-//! Names for the columns of a select list that would share one: DataFusion wants them to differ,
-//! and names a cast as what it casts.
+//! Titles for the columns of a select list: an expression is called as it was written, and no two
+//! columns share a name. DataFusion would show its own types (`Int64(1)`), call a cast as what it
+//! casts, and refuse names that do not differ.
 //!
-//! `SELECT n, CAST(n AS decimal(10, 2))` yields `n` and `CAST(n AS DECIMAL(10,2))`; `SELECT n, n`
-//! yields `n` and `n_1`.
+//! `SELECT n, CAST(n AS decimal(10, 2)), n` yields `n`, `CAST(n AS DECIMAL(10,2))` and `n_1`.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut};
+use sqlparser::ast::{
+    Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut,
+};
 
 use crate::error::{Error, Result};
 
@@ -27,83 +29,98 @@ impl VisitorMut for Titles {
         name_columns(select);
         ControlFlow::Continue(())
     }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Infallible> {
+        sort_by_titles(query);
+        ControlFlow::Continue(())
+    }
 }
 
 fn name_columns(select: &mut Select) {
-    // What a wildcard stands for is not known here: a cast of a column may collide with it.
-    let wildcard = |item: &SelectItem| {
-        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
-    };
-    let has_wildcard = select.projection.iter().any(wildcard);
+    // `*` has every column, so that a column beside it has been seen.
+    let has_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
     let mut taken: HashSet<String> = HashSet::new();
+    let mut qualified: HashSet<String> = HashSet::new();
     for item in &mut select.projection {
-        match item {
+        let (name, is_free) = match item {
             SelectItem::ExprWithAlias { alias, .. } => {
-                taken.insert(alias.value.clone());
+                (alias.value.clone(), !taken.contains(&alias.value))
             }
-            SelectItem::UnnamedExpr(expr) => {
-                let hidden = has_wildcard && is_cast_of_column(expr);
-                if taken.insert(name_of(expr)) && !hidden {
-                    continue;
-                }
-                let alias = Ident::with_quote('"', free_name(expr, &taken));
-                taken.insert(alias.value.clone());
-                let expr = std::mem::replace(expr, Expr::value(sqlparser::ast::Value::Null));
-                *item = SelectItem::ExprWithAlias { expr, alias };
+            SelectItem::UnnamedExpr(Expr::Identifier(column)) => {
+                let name = column.value.clone();
+                let is_free = !has_all && !taken.contains(&name) && !qualified.contains(&name);
+                (name, is_free)
             }
-            _ => {}
+            SelectItem::UnnamedExpr(expr @ Expr::CompoundIdentifier(_)) => {
+                // The same column of two relations keeps its name: the relations tell them apart.
+                let Expr::CompoundIdentifier(parts) = &*expr else { continue };
+                let Some(last) = parts.last() else { continue };
+                let is_free =
+                    !has_all && !taken.contains(&last.value) && taken.insert(expr.to_string());
+                qualified.insert(last.value.clone());
+                (last.value.clone(), is_free)
+            }
+            // May yield several columns, which one name would hide.
+            SelectItem::UnnamedExpr(expr) if is_unnested(expr) => continue,
+            SelectItem::UnnamedExpr(expr) => (expr.to_string(), false),
+            _ => continue,
+        };
+        if is_free {
+            if !matches!(item, SelectItem::UnnamedExpr(Expr::CompoundIdentifier(_))) {
+                taken.insert(name);
+            }
+            continue;
         }
+        let is_column = matches!(
+            item,
+            SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        );
+        let title = free_name(name, is_column, &taken);
+        taken.insert(title.clone());
+        set_title(item, title);
     }
 }
 
-/// The name that DataFusion would give: the expression without its casts.
-fn name_of(expr: &Expr) -> String {
-    struct WithoutCasts;
-    impl VisitorMut for WithoutCasts {
-        type Break = Infallible;
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
-            if let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = expr {
-                let inner =
-                    std::mem::replace(inner.as_mut(), Expr::value(sqlparser::ast::Value::Null));
-                *expr = inner;
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut bare = expr.clone();
-    let _done: ControlFlow<Infallible> = VisitMut::visit(&mut bare, &mut WithoutCasts);
-    match bare {
-        Expr::Identifier(ident) => ident.value,
-        other => other.to_string(),
-    }
-}
-
-fn is_cast_of_column(expr: &Expr) -> bool {
-    let mut inner = expr;
-    let mut is_cast = false;
-    loop {
-        match inner {
-            Expr::Cast { expr, .. } => {
-                is_cast = true;
-                inner = expr;
-            }
-            Expr::Nested(expr) => inner = expr,
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => return is_cast,
-            _ => return false,
-        }
-    }
-}
-
-fn free_name(expr: &Expr, taken: &HashSet<String>) -> String {
-    let base = match expr {
-        Expr::Identifier(ident) => ident.value.clone(),
-        Expr::CompoundIdentifier(parts) => {
-            parts.last().map_or_else(|| expr.to_string(), |part| part.value.clone())
-        }
-        other => other.to_string(),
+/// What a DISTINCT sorts by is one of its columns: DataFusion looks for the title, not for an equal
+/// expression.
+fn sort_by_titles(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by else {
+        return;
     };
-    let shared = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+    if select.distinct.is_none() {
+        return;
+    }
+    for key in keys {
+        let title = select.projection.iter().find_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if *expr == key.expr => Some(alias.clone()),
+            _ => None,
+        });
+        if let Some(title) = title {
+            key.expr = Expr::Identifier(title);
+        }
+    }
+}
+
+fn set_title(item: &mut SelectItem, title: String) {
+    let alias = Ident::with_quote('"', title);
+    match item {
+        SelectItem::ExprWithAlias { alias: old, .. } => *old = alias,
+        SelectItem::UnnamedExpr(expr) => {
+            let expr = std::mem::replace(expr, Expr::value(sqlparser::ast::Value::Null));
+            *item = SelectItem::ExprWithAlias { expr, alias };
+        }
+        _ => {}
+    }
+}
+
+fn is_unnested(expr: &Expr) -> bool {
+    let Expr::Function(function) = expr else { return false };
+    function.name.to_string().eq_ignore_ascii_case("unnest")
+}
+
+/// `base`, or with a number behind it; `shared` when another column has it already.
+fn free_name(base: String, shared: bool, taken: &HashSet<String>) -> String {
     if !shared && !taken.contains(&base) {
         return base;
     }
