@@ -149,6 +149,16 @@ impl SqlScope {
         Ok(resolved)
     }
 
+    /// Completes the name of a table or view to be made.
+    ///
+    /// # Errors
+    /// As [`Self::resolve_for_change`]; `Invalid` for a name that could never be read.
+    pub fn resolve_new(&self, path: &ObjectPath) -> Result<Resolved> {
+        let resolved = self.resolve_for_change(path)?;
+        refuse_metadata_name(&resolved.name)?;
+        Ok(resolved)
+    }
+
     /// Completes the name of a schema; `None` means the current one.
     pub fn resolve_schema(&self, path: Option<&ObjectPath>) -> Result<(Catalog, Namespace)> {
         let (catalog, schema) = match path.map(|path| path.0.as_slice()) {
@@ -166,6 +176,18 @@ impl SqlScope {
         };
         Ok((self.catalog(catalog)?, Namespace::parse(schema)?))
     }
+}
+
+/// Refuses a name that reads as a metadata table's.
+pub(crate) fn refuse_metadata_name(name: &TableName) -> Result<()> {
+    if name.name.contains('$') {
+        return Err(Error::invalid(format!(
+            "\"{}\" cannot be the name of a table or view: what follows $ names a metadata table, as in \
+             \"t$snapshots\"",
+            name.name
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses changes of the information schema.

@@ -13,7 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::ast::{AlterAction, ObjectPath, PartitionDef};
 use crate::sql::ddl::columns::{field_at, partition_field, partition_spec, sort_order, spec_of};
 use crate::sql::ddl::settings::name_columns;
-use crate::sql::scope::{Found, Resolved, SqlScope, find, not_found, wrong_kind};
+use crate::sql::scope::{
+    Found, Resolved, SqlScope, find, not_found, refuse_metadata_name, wrong_kind,
+};
 
 /// Refers to what the same commit has just added.
 const LAST_ADDED: i32 = -1;
@@ -89,6 +91,7 @@ pub(crate) async fn rename(
     }
     let (namespace, _) = metastore.load_namespace(&to.name.namespace).await?;
     let to = Resolved { name: TableName::new(namespace, to.name.name)?, ..to };
+    refuse_metadata_name(&to.name)?;
     metastore.rename(kind, &from.name, &to.name).await?;
     Ok(format!("renamed {what} {from} to {to}"))
 }

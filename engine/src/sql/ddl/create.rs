@@ -36,7 +36,7 @@ pub async fn plan_create(
     scope: &SqlScope,
     query: Option<&ArrowSchema>,
 ) -> Result<Creation> {
-    let mut target = scope.resolve_for_change(&statement.name)?;
+    let mut target = scope.resolve_new(&statement.name)?;
     // The schema's stored spelling, and its location.
     let (namespace, namespace_properties) =
         target.catalog.metastore().load_namespace(&target.name.namespace).await?;
