@@ -10,7 +10,7 @@ use super::session_queries::sql_scope;
 use super::{plan, select, titles};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
-use crate::iceberg::write::{WriteTarget, plan_write};
+use crate::iceberg::write::{Fit, WriteTarget, plan_write};
 use crate::query::{QueryResult, ResultKind};
 
 /// What a CTAS would do, as text: nothing is created, and nothing written.
@@ -34,7 +34,7 @@ pub(crate) async fn explain(
     let staged = target.catalog.stage_table(*create).await?;
     let input = plan::physical(ctx, &rows).await?;
     let write_to = WriteTarget { catalog: target.catalog.clone(), table: staged.table.clone() };
-    let write = plan_write(input, &write_to, ctx.state.as_ref())?;
+    let write = plan_write(input, &write_to, Fit::Floor, ctx.state.as_ref())?;
     let action = CommitAction::Create(Box::new(staged));
     let options = CommitOptions::default();
     let commit = plan_commit(write, &write_to, action, options, CommitOutcome::default())?;
@@ -69,7 +69,7 @@ pub(crate) async fn run(
     }
     let input = plan::physical(ctx, &rows).await?;
     let write_to = WriteTarget { catalog: target.catalog.clone(), table: staged.table.clone() };
-    let write = plan_write(input, &write_to, ctx.state.as_ref())?;
+    let write = plan_write(input, &write_to, Fit::Floor, ctx.state.as_ref())?;
     let action = CommitAction::Create(Box::new(staged));
     let options = CommitOptions::default();
     let commit = plan_commit(write, &write_to, action, options, CommitOutcome::default())?;

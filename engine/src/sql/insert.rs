@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use fjord_catalog::change::CommitOptions;
@@ -14,12 +14,13 @@ use fjord_catalog::table::Table;
 use sqlparser::ast;
 
 use super::context::StatementContext;
+use super::types::arrow_type_to_sql;
 use super::{plan, select};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::{primitive_to_scalar, to_arrow_schema};
-use crate::iceberg::write::{WriteTarget, plan_write};
+use crate::iceberg::write::{Fit, WriteTarget, fit, plan_write};
 use crate::query::{QueryResult, ResultKind};
 
 /// Runs an INSERT.
@@ -45,10 +46,10 @@ pub(crate) async fn plan_insert(
     let constants = static_partition(ctx, &table, &schema, parts.partition)?;
     let action = action(&parts, &table, &schema, &constants)?;
     let rows = plan::plan_query(ctx, parts.source.clone()).await?;
-    let rows = align(rows, &table, &schema, &parts.columns, &constants)?;
+    let rows = align(ctx, rows, &table, &schema, &parts.columns, &constants)?;
     let input = plan::physical(ctx, &rows).await?;
     let target = WriteTarget { catalog: name.catalog, table };
-    let write = plan_write(input, &target, ctx.state.as_ref())?;
+    let write = plan_write(input, &target, Fit::Exact, ctx.state.as_ref())?;
     let options = CommitOptions::default();
     let commit = plan_commit(write, &target, action, options, CommitOutcome::default())?;
     Ok((rows, commit))
@@ -182,9 +183,8 @@ fn static_partition(
         };
         let value = plan::constant_expr(ctx, value.clone())?;
         let ty = schema.field(at).data_type();
-        let value = value.cast_to(ty).map_err(|e| {
-            Error::invalid(format!("PARTITION ({part}): {}", e.strip_backtrace())).with_source(e)
-        })?;
+        let value = constant_of(ctx, value, ty, &column.value)
+            .map_err(|e| Error::invalid(format!("PARTITION ({part}): {e}")).with_source(e))?;
         if constants.insert(at, value).is_some() {
             return Err(Error::invalid(format!("PARTITION names \"{}\" twice", column.value)));
         }
@@ -196,6 +196,19 @@ fn static_partition(
         ));
     }
     Ok(constants)
+}
+
+/// The value of type `ty` that `value` is assigned as.
+fn constant_of(
+    ctx: &StatementContext,
+    value: ScalarValue,
+    ty: &DataType,
+    column: &str,
+) -> Result<ScalarValue> {
+    let empty = DFSchema::empty();
+    let value = plan::constant(&ctx.state, assigned(ctx, lit(value), ty, column, &empty)?)?;
+    let array = fit(&value.to_array()?, ty, column, Fit::Exact)?;
+    Ok(ScalarValue::try_from_array(&array, 0)?)
 }
 
 fn action(
@@ -266,6 +279,7 @@ pub(crate) fn find_column(table: &Table, schema: &SchemaRef, name: &ast::Ident) 
 
 /// Puts the rows' columns in the table's order; what was not given is NULL or the write default.
 fn align(
+    ctx: &StatementContext,
     rows: LogicalPlan,
     table: &Table,
     schema: &SchemaRef,
@@ -299,7 +313,7 @@ fn align(
     let mut output = Vec::with_capacity(schema.fields().len());
     for (i, field) in schema.fields().iter().enumerate() {
         let expr = match sources.remove(&i) {
-            Some(expr) => assigned(expr, field.data_type(), field.name(), &rows)?,
+            Some(expr) => assigned(ctx, expr, field.data_type(), field.name(), rows.schema())?,
             None => default_of(table, i, field.data_type())?,
         };
         output.push(expr.alias(field.name()));
@@ -307,20 +321,69 @@ fn align(
     Ok(LogicalPlanBuilder::from(rows).project(output)?.build()?)
 }
 
-/// The cast that assignment makes; impossible ones are refused before anything is written.
-fn assigned(expr: Expr, ty: &DataType, column: &str, rows: &LogicalPlan) -> Result<Expr> {
-    let from = expr.get_type(rows.schema().as_ref())?;
+/// What of an assignment is planned: texts are read, and instants put in the session's time zone.
+/// Numbers and instants stay as they are: the write casts them, and refuses what would not fit.
+/// Types that do not become each other are refused here, before anything is written.
+fn assigned(
+    ctx: &StatementContext,
+    expr: Expr,
+    ty: &DataType,
+    column: &str,
+    schema: &DFSchema,
+) -> Result<Expr> {
+    let from = expr.get_type(schema)?;
     // Text for a uuid is parsed where the rows are brought into the table's shape.
     let is_uuid_text = from.is_string() && *ty == DataType::FixedSizeBinary(16);
     if from == *ty || ty.is_nested() || is_uuid_text {
         return Ok(expr);
     }
-    if from.is_nested() || !arrow::compute::can_cast_types(&from, ty) {
+    let is_castable = !from.is_nested() && arrow::compute::can_cast_types(&from, ty);
+    if !is_castable || is_another_kind(&from, ty) {
+        let (ty, from) = (arrow_type_to_sql(ty), arrow_type_to_sql(&from));
         return Err(Error::invalid(format!(
-            "column \"{column}\" is of type {ty} and cannot take a value of type {from}"
+            "column \"{column}\" is of type {ty} and cannot take a value of type {from}; CAST the \
+             value, or write one of the column's type"
         )));
     }
-    Ok(expr.cast_to(ty, rows.schema().as_ref())?)
+    let cast = |expr: Expr, ty: &DataType| expr.cast_to(ty, schema);
+    Ok(match (&from, ty) {
+        // What names no time zone is meant in the session's.
+        (DataType::Timestamp(unit, None), DataType::Timestamp(_, Some(_))) => {
+            cast(expr, &DataType::Timestamp(*unit, session_zone(ctx)))?
+        }
+        (from, DataType::Timestamp(unit, Some(_))) if !matches!(from, DataType::Timestamp(..)) => {
+            cast(expr, &DataType::Timestamp(*unit, session_zone(ctx)))?
+        }
+        (DataType::Timestamp(unit, Some(_)), DataType::Timestamp(_, None)) => {
+            cast(expr, &DataType::Timestamp(*unit, None))?
+        }
+        (from, to) if is_checked(from) && is_checked(to) => expr,
+        _ => cast(expr, ty)?,
+    })
+}
+
+fn session_zone(ctx: &StatementContext) -> Option<Arc<str>> {
+    let zone = ctx.state.config_options().execution.time_zone.as_deref();
+    Some(zone.unwrap_or("UTC").into())
+}
+
+/// The types whose values the write casts, with nothing lost.
+fn is_checked(ty: &DataType) -> bool {
+    ty.is_numeric()
+        || matches!(ty, DataType::Date32 | DataType::Timestamp(..) | DataType::Time64(_))
+}
+
+/// Whether a cast would read a number as an instant, a flag or bytes, or the other way round.
+fn is_another_kind(from: &DataType, to: &DataType) -> bool {
+    let is_flag = |ty: &DataType| *ty == DataType::Boolean;
+    let is_point = |ty: &DataType| ty.is_temporal() || matches!(ty, DataType::Interval(_));
+    let is_time = |ty: &DataType| matches!(ty, DataType::Time32(_) | DataType::Time64(_));
+    let is_other = |ty: &DataType| is_flag(ty) || is_point(ty) || ty.is_binary();
+    (from.is_numeric() && is_other(to))
+        || (is_other(from) && to.is_numeric())
+        || (is_flag(from) && is_point(to))
+        || (is_point(from) && is_flag(to))
+        || (is_point(from) && is_point(to) && is_time(from) != is_time(to))
 }
 
 fn default_of(table: &Table, at: usize, ty: &DataType) -> Result<Expr> {

@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::table::IcebergTable;
 use crate::iceberg::types::FIELD_ID;
-use crate::iceberg::write::{WriteTarget, plan_write};
+use crate::iceberg::write::{Fit, WriteTarget, plan_write};
 
 pub(super) struct Lake {
     pub(super) dir: TempDir,
@@ -91,7 +91,7 @@ impl Lake {
         let schema = batch.schema();
         let rows = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None).unwrap();
         let state = session(1).state();
-        let write = plan_write(rows, &target, &state).unwrap();
+        let write = plan_write(rows, &target, Fit::Exact, &state).unwrap();
         let options = CommitOptions::default();
         let plan =
             plan_commit(write, &target, CommitAction::Append, options, outcome.clone()).unwrap();

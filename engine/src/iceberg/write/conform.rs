@@ -3,20 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeBinaryArray, ListArray, MapArray, PrimitiveArray,
-    RecordBatch, StructArray, new_null_array,
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, ListArray, MapArray, RecordBatch, StructArray,
+    new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{
-    DataType, Field, Fields, Float32Type, Float64Type, SchemaRef, TimeUnit,
-    TimestampMicrosecondType, TimestampNanosecondType,
-};
-use arrow::util::display::FormatOptions;
+use arrow::compute::cast_with_options;
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 
+use super::fit::{self, Fit, STRICT, misfit};
 use crate::error::{Error, ErrorKind, Result};
-
-const STRICT: CastOptions<'static> =
-    CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// Where the struct field `wanted[i]` comes from: by name when all names are there (in any case),
 /// by position otherwise; `None` when the structs differ in size.
@@ -33,12 +27,16 @@ pub(crate) fn by_name_or_position(given: &Fields, wanted: &[&str], i: usize) -> 
 /// # Errors
 /// `Execution`, naming the column, for a value that its column cannot hold and for a NULL in a
 /// required column.
-pub(crate) fn conform_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn conform_batch(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    fit: Fit,
+) -> Result<RecordBatch> {
     let columns = batch
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| conform(column, field, field.name()))
+        .map(|(column, field)| conform(column, field, field.name(), fit))
         .collect::<Result<Vec<_>>>()?;
     RecordBatch::try_new_with_options(
         Arc::clone(schema),
@@ -52,8 +50,8 @@ fn bug(e: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Bug, format!("rows do not fit the file's schema: {e}")).with_source(e)
 }
 
-fn conform(array: &ArrayRef, field: &Field, path: &str) -> Result<ArrayRef> {
-    let conformed = conform_type(array, field.data_type(), path)?;
+fn conform(array: &ArrayRef, field: &Field, path: &str, fit: Fit) -> Result<ArrayRef> {
+    let conformed = conform_type(array, field.data_type(), path, fit)?;
     if !field.is_nullable() && conformed.logical_null_count() > 0 {
         return Err(not_null(path));
     }
@@ -67,18 +65,19 @@ fn not_null(path: &str) -> Error {
     )
 }
 
-fn conform_type(array: &ArrayRef, ty: &DataType, path: &str) -> Result<ArrayRef> {
+fn conform_type(array: &ArrayRef, ty: &DataType, path: &str, fit: Fit) -> Result<ArrayRef> {
     if array.data_type() == ty && !ty.is_nested() {
+        fit::check_digits(array, path)?;
         return Ok(Arc::clone(array));
     }
     if *array.data_type() == DataType::Null {
         return Ok(new_null_array(ty, array.len()));
     }
     match ty {
-        DataType::Struct(fields) => conform_struct(array, fields, path),
-        DataType::List(element) => conform_list(array, element, path),
-        DataType::Map(entries, _) => conform_map(array, entries, path),
-        _ => conform_leaf(array, ty, path),
+        DataType::Struct(fields) => conform_struct(array, fields, path, fit),
+        DataType::List(element) => conform_list(array, element, path, fit),
+        DataType::Map(entries, _) => conform_map(array, entries, path, fit),
+        _ => conform_leaf(array, ty, path, fit),
     }
 }
 
@@ -89,7 +88,7 @@ fn wrong_shape(array: &ArrayRef, path: &str, wanted: &str) -> Error {
     ))
 }
 
-fn conform_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<ArrayRef> {
+fn conform_struct(array: &ArrayRef, fields: &Fields, path: &str, fit: Fit) -> Result<ArrayRef> {
     let Some(given) = array.as_struct_opt() else {
         return Err(wrong_shape(array, path, "struct"));
     };
@@ -99,7 +98,7 @@ fn conform_struct(array: &ArrayRef, fields: &Fields, path: &str) -> Result<Array
         let child_path = format!("{path}.{}", field.name());
         let at = by_name_or_position(given.fields(), &names, i)
             .ok_or_else(|| wrong_shape(array, path, "struct of other fields"))?;
-        let child = conform_type(given.column(at), field.data_type(), &child_path)?;
+        let child = conform_type(given.column(at), field.data_type(), &child_path, fit)?;
         // A NULL below a NULL struct is no violation.
         if !field.is_nullable() && has_null_where(&child, given) {
             return Err(not_null(&child_path));
@@ -123,7 +122,7 @@ fn has_null_where(child: &ArrayRef, parent: &StructArray) -> bool {
     }
 }
 
-fn conform_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<ArrayRef> {
+fn conform_list(array: &ArrayRef, element: &Arc<Field>, path: &str, fit: Fit) -> Result<ArrayRef> {
     let lists = match array.data_type() {
         DataType::List(_) => Arc::clone(array),
         DataType::LargeList(f)
@@ -136,7 +135,7 @@ fn conform_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<Ar
         _ => return Err(wrong_shape(array, path, "list")),
     };
     let lists = lists.as_list::<i32>();
-    let values = conform(lists.values(), element, &format!("{path}.element"))?;
+    let values = conform(lists.values(), element, &format!("{path}.element"), fit)?;
     let built = ListArray::try_new(
         Arc::clone(element),
         lists.offsets().clone(),
@@ -146,12 +145,12 @@ fn conform_list(array: &ArrayRef, element: &Arc<Field>, path: &str) -> Result<Ar
     Ok(Arc::new(built.map_err(bug)?))
 }
 
-fn conform_map(array: &ArrayRef, entries: &Arc<Field>, path: &str) -> Result<ArrayRef> {
+fn conform_map(array: &ArrayRef, entries: &Arc<Field>, path: &str, fit: Fit) -> Result<ArrayRef> {
     let (Some(maps), DataType::Struct(fields)) = (array.as_map_opt(), entries.data_type()) else {
         return Err(wrong_shape(array, path, "map"));
     };
-    let keys = conform(maps.keys(), &fields[0], &format!("{path}.key"))?;
-    let values = conform(maps.values(), &fields[1], &format!("{path}.value"))?;
+    let keys = conform(maps.keys(), &fields[0], &format!("{path}.key"), fit)?;
+    let values = conform(maps.values(), &fields[1], &format!("{path}.value"), fit)?;
     let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(bug)?;
     let built = MapArray::try_new(
         Arc::clone(entries),
@@ -163,37 +162,8 @@ fn conform_map(array: &ArrayRef, entries: &Arc<Field>, path: &str) -> Result<Arr
     Ok(Arc::new(built.map_err(bug)?))
 }
 
-fn misfit(path: &str, e: arrow::error::ArrowError) -> Error {
-    Error::new(ErrorKind::Execution, format!("column \"{path}\": {e}")).with_source(e)
-}
-
-fn conform_leaf(array: &ArrayRef, ty: &DataType, path: &str) -> Result<ArrayRef> {
+fn conform_leaf(array: &ArrayRef, ty: &DataType, path: &str, fit: Fit) -> Result<ArrayRef> {
     match (array.data_type(), ty) {
-        // Arrow's cast rounds towards zero; an instant before 1970 must round down like the rest.
-        (
-            DataType::Timestamp(TimeUnit::Nanosecond, zone),
-            DataType::Timestamp(TimeUnit::Microsecond, to),
-        ) if zone.is_some() == to.is_some() => {
-            let micros: PrimitiveArray<TimestampMicrosecondType> = array
-                .as_primitive::<TimestampNanosecondType>()
-                .unary(|nanos| nanos.div_euclid(1_000));
-            Ok(Arc::new(micros.with_timezone_opt(to.clone())))
-        }
-        (DataType::Float64, DataType::Float32) => {
-            let wide = array.as_primitive::<Float64Type>();
-            let narrow: PrimitiveArray<Float32Type> = wide
-                .try_unary(|v| {
-                    let narrowed = v as f32;
-                    if narrowed.is_infinite() && v.is_finite() { Err(v) } else { Ok(narrowed) }
-                })
-                .map_err(|v| {
-                    Error::new(
-                        ErrorKind::Execution,
-                        format!("column \"{path}\": value {v} is out of range for a float"),
-                    )
-                })?;
-            Ok(Arc::new(narrow))
-        }
         (
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View,
             DataType::FixedSizeBinary(16),
@@ -203,7 +173,7 @@ fn conform_leaf(array: &ArrayRef, ty: &DataType, path: &str) -> Result<ArrayRef>
                 "column \"{path}\" holds {wanted} bytes a value, the rows to write {given}"
             )))
         }
-        _ => cast_with_options(array, ty, &STRICT).map_err(|e| misfit(path, e)),
+        _ => fit::fit(array, ty, path, fit),
     }
 }
 

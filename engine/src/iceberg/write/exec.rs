@@ -27,6 +27,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::WriteTarget;
 use super::conform::conform_batch;
+use super::fit::Fit;
 use super::ledger::Ledger;
 use super::task::{WriteShape, WriteTask};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,18 +47,19 @@ fn only_child(
 pub(crate) struct ConformExec {
     input: Arc<dyn ExecutionPlan>,
     schema: SchemaRef,
+    fit: Fit,
     properties: Arc<PlanProperties>,
 }
 
 impl ConformExec {
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
+    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, fit: Fit) -> Self {
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
             Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
             input.properties().emission_type,
             input.properties().boundedness,
         ));
-        Self { input, schema, properties }
+        Self { input, schema, fit, properties }
     }
 }
 
@@ -101,7 +103,7 @@ impl ExecutionPlan for ConformExec {
         _options: ReplaceChildrenOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let input = only_child(children, self.name())?;
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.schema))))
+        Ok(Arc::new(Self::new(input, Arc::clone(&self.schema), self.fit)))
     }
 
     fn with_new_children(
@@ -109,7 +111,7 @@ impl ExecutionPlan for ConformExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let input = only_child(children, self.name())?;
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.schema))))
+        Ok(Arc::new(Self::new(input, Arc::clone(&self.schema), self.fit)))
     }
 
     fn execute(
@@ -117,11 +119,11 @@ impl ExecutionPlan for ConformExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> DataFusionResult<SendableRecordBatchStream> {
-        let schema = Arc::clone(&self.schema);
+        let (schema, fit) = (Arc::clone(&self.schema), self.fit);
         let rows = self
             .input
             .execute(partition, context)?
-            .map(move |batch| conform_batch(&batch?, &schema).map_err(DataFusionError::from));
+            .map(move |batch| conform_batch(&batch?, &schema, fit).map_err(DataFusionError::from));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
     }
 }

@@ -4,6 +4,7 @@
 //! input ─ ConformExec ─ [Repartition by partition value] ─ [Sort] ─ IcebergWriteExec (N) ─ commit
 //! ```
 
+mod fit;
 mod conform;
 mod schema;
 mod upload;
@@ -22,7 +23,7 @@ mod statement_tests;
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
-use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{DataType, Schema as ArrowSchema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::physical_expr::{LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -36,6 +37,8 @@ use fjord_catalog::table::Table;
 use self::exec::ConformExec;
 use self::expr::transform_expr;
 use self::file::FileShape;
+pub use self::fit::Fit;
+pub(crate) use self::fit::fit;
 use self::options::{Distribution, WriteOptions};
 use self::partition::{Partitioner, column_path};
 use self::task::WriteShape;
@@ -70,6 +73,7 @@ pub struct WriteTarget {
 pub fn plan_write(
     input: Arc<dyn ExecutionPlan>,
     target: &WriteTarget,
+    fit: Fit,
     session: &dyn Session,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let table = target.table.metadata();
@@ -100,7 +104,7 @@ pub fn plan_write(
     sort_by.extend(sort_order);
 
     let writers = session.config().target_partitions();
-    let mut plan = conformed(input, &arrow);
+    let mut plan = conformed(input, &arrow, fit);
     if !hash_by.is_empty() {
         if writers > 1 || plan.output_partitioning().partition_count() > 1 {
             let by = Partitioning::Hash(hash_by.clone(), writers.max(1));
@@ -127,14 +131,25 @@ pub fn plan_write(
     Ok(Arc::new(IcebergWriteExec::new(plan, target.clone(), shape, hash_by, sort_by)))
 }
 
-/// Skips the cast where nothing can differ: equal types, and no NULL to be refused.
-fn conformed(input: Arc<dyn ExecutionPlan>, arrow: &SchemaRef) -> Arc<dyn ExecutionPlan> {
+/// Skips the cast where nothing can differ: equal types, no NULL to be refused, and no decimal that
+/// may have too many digits.
+fn conformed(input: Arc<dyn ExecutionPlan>, arrow: &SchemaRef, fit: Fit) -> Arc<dyn ExecutionPlan> {
     let same = input.schema().fields().iter().zip(arrow.fields()).all(|(given, wanted)| {
         given.name() == wanted.name()
             && given.data_type() == wanted.data_type()
             && given.is_nullable() == wanted.is_nullable()
+            && !has_decimals(wanted.data_type())
     });
-    if same { input } else { Arc::new(ConformExec::new(input, Arc::clone(arrow))) }
+    if same { input } else { Arc::new(ConformExec::new(input, Arc::clone(arrow), fit)) }
+}
+
+fn has_decimals(ty: &DataType) -> bool {
+    match ty {
+        DataType::Decimal128(..) => true,
+        DataType::Struct(fields) => fields.iter().any(|field| has_decimals(field.data_type())),
+        DataType::List(field) | DataType::Map(field, _) => has_decimals(field.data_type()),
+        _ => false,
+    }
 }
 
 fn partition_exprs(

@@ -19,7 +19,7 @@ use fjord_catalog::table::Table;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{WriteTarget, plan_write};
+use super::{Fit, WriteTarget, plan_write};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::table::IcebergTable;
 
@@ -97,7 +97,7 @@ impl Fixture {
     ) -> (crate::Result<u64>, CommitOutcome) {
         let target = WriteTarget { catalog: self.catalog.clone(), table: table.clone() };
         let outcome = CommitOutcome::default();
-        let write = plan_write(self.rows(keys), &target, &self.state).unwrap();
+        let write = plan_write(self.rows(keys), &target, Fit::Exact, &self.state).unwrap();
         let options = CommitOptions::default();
         let plan = plan_commit(write, &target, action, options, outcome.clone()).unwrap();
         let done = collect(Arc::clone(&plan), self.state.task_ctx()).await;
@@ -166,7 +166,8 @@ async fn a_write_that_runs_again_fails_instead_of_writing_nothing() {
     let fixture = Fixture::new().await;
     let staged = fixture.catalog.stage_table(fixture.create()).await.unwrap();
     let target = WriteTarget { catalog: fixture.catalog.clone(), table: staged.table };
-    let write = plan_write(fixture.rows(&[Some(1), Some(2)]), &target, &fixture.state).unwrap();
+    let write =
+        plan_write(fixture.rows(&[Some(1), Some(2)]), &target, Fit::Exact, &fixture.state).unwrap();
     let files = collect(Arc::clone(&write), fixture.state.task_ctx()).await.unwrap();
     assert!(files.iter().map(RecordBatch::num_rows).sum::<usize>() > 0);
     let again = collect(write, fixture.state.task_ctx()).await.unwrap_err();

@@ -22,6 +22,7 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use serde_json::{Value, json};
 
 use super::file::FileShape;
+use super::fit::Fit;
 use super::ledger::{ClosedFiles, Ledger};
 use super::options::WriteOptions;
 use super::partition::Partitioner;
@@ -95,7 +96,7 @@ async fn write(
     let mut task = task(table, batches[0].schema_ref(), pool);
     let schema = Arc::clone(&shape(table, batches[0].schema_ref())?.file.arrow);
     for batch in batches {
-        task.write(conform::conform_batch(batch, &schema)?).await?;
+        task.write(conform::conform_batch(batch, &schema, Fit::Floor)?).await?;
     }
     task.finish().await
 }
@@ -276,7 +277,7 @@ fn conform_error(ty: PrimitiveType, required: bool, values: ArrayRef) -> String 
     };
     let rows = batch(vec![("x", values)]);
     let schema = to_write_schema(&schema(vec![field.into()]), rows.schema_ref()).unwrap();
-    conform::conform_batch(&rows, &schema).unwrap_err().to_string()
+    conform::conform_batch(&rows, &schema, Fit::Floor).unwrap_err().to_string()
 }
 
 #[test]
@@ -301,7 +302,7 @@ fn nanoseconds_before_1970_round_down_to_microseconds() {
     let rows = batch(vec![("x", Arc::new(nanos))]);
     let table = schema(vec![column(1, "x", PrimitiveType::Timestamp)]);
     let schema = to_write_schema(&table, rows.schema_ref()).unwrap();
-    let rows = conform::conform_batch(&rows, &schema).unwrap();
+    let rows = conform::conform_batch(&rows, &schema, Fit::Floor).unwrap();
     let micros = rows.column(0).as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
     assert_eq!(micros.values(), &[-1, 1]);
 }
@@ -316,7 +317,7 @@ async fn a_write_cancelled_mid_file_leaves_nothing_in_the_store() {
     let mut task = task(&table, rows.schema_ref(), &unbounded());
     let schema = Arc::clone(&shape(&table, rows.schema_ref()).unwrap().file.arrow);
     for _ in 0..6 {
-        task.write(conform::conform_batch(&rows, &schema).unwrap()).await.unwrap();
+        task.write(conform::conform_batch(&rows, &schema, Fit::Floor).unwrap()).await.unwrap();
     }
     let start = Instant::now();
     while files_below(dir.path()).is_empty() {
@@ -587,7 +588,7 @@ async fn metrics_equal_a_recount(nanoseconds: bool) {
     let read: Vec<_> = reader.build().unwrap().map(|b| b.unwrap()).collect();
     let schema = read[0].schema();
     let read = arrow::compute::concat_batches(&schema, &read).unwrap();
-    let cast = conform::conform_batch(&read, rows_arrow.schema_ref()).unwrap();
+    let cast = conform::conform_batch(&read, rows_arrow.schema_ref(), Fit::Floor).unwrap();
     assert_eq!(cast.columns(), rows_arrow.columns(), "what was written reads back");
 }
 
