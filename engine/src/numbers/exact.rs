@@ -8,7 +8,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::{arithmetic, cast, instant, rewrite_expressions};
+use super::{arithmetic, cast, decimal, instant, rewrite_expressions};
 
 /// Plans our functions where DataFusion's operators would wrap, or lose digits.
 #[derive(Debug)]
@@ -46,7 +46,11 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
             if compared.transformed {
                 return Ok(compared);
             }
-            arithmetic::check(compared.data, schema)
+            let checked = arithmetic::check(compared.data, schema)?;
+            if checked.transformed {
+                return Ok(checked);
+            }
+            decimal::check(checked.data, schema)
         }
         Expr::Between(_) => instant::between(expr, schema),
         other => Ok(Transformed::no(other)),

@@ -6,7 +6,8 @@
 //!
 //! `floats` decides what types meet as, before DataFusion coerces them. `exact` replaces, after
 //! coercion, the operators that DataFusion computes or rewrites inexactly by functions of ours:
-//! lossy casts (`cast`), arithmetic that wraps (`arithmetic`), comparisons across units of time
+//! lossy casts (`cast`), arithmetic that wraps (`arithmetic`) or
+//! outgrows the widest decimal (`decimal`), comparisons across units of time
 //! (`instant`). `sum` and `now` take the places of DataFusion's functions of these names.
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 pub(crate) mod floats;
 mod cast;
 mod arithmetic;
+mod decimal;
 pub(crate) mod instant;
 pub(crate) mod exact;
 mod sum;
@@ -29,6 +31,7 @@ mod now;
 /// The scalar functions that replace DataFusion's, or that `exact` plans.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = arithmetic::functions();
+    functions.extend(decimal::functions());
     functions.extend(cast::functions());
     functions.push(Arc::new(ScalarUDF::from(now::Now::default())));
     functions

@@ -1,10 +1,11 @@
-//! `sum` of integers that fails where the total does not fit a bigint, instead of wrapping.
+//! `sum` of integers and of wide decimals that fails where the total does not fit its type,
+//! instead of wrapping.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
 use arrow::compute::nullif;
-use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Int64Type};
 use datafusion::common::{ScalarValue, internal_err};
 use datafusion::error::Result as DfResult;
 use datafusion::functions_aggregate::sum::Sum;
@@ -17,16 +18,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::NullState;
 
+use super::decimal::{DIGITS_MAX, largest};
 use crate::error::{Error, ErrorKind};
 
-/// DataFusion's `sum`, with totals of integers checked.
+/// DataFusion's `sum`, with totals of integers and of wide decimals checked.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct ExactSum {
     inner: Sum,
 }
 
 fn is_checked(args: &AccumulatorArgs<'_>) -> bool {
-    *args.return_field.data_type() == DataType::Int64
+    // A total of fewer digits has ten more than its values: rows enough to fill them do not exist.
+    matches!(args.return_field.data_type(), DataType::Int64 | DataType::Decimal128(DIGITS_MAX, _))
 }
 
 impl AggregateUDFImpl for ExactSum {
@@ -47,9 +50,12 @@ impl AggregateUDFImpl for ExactSum {
             return self.inner.accumulator(args);
         }
         if args.is_distinct {
-            return Ok(Box::new(DistinctTotal { values: self.inner.accumulator(args)? }));
+            return Ok(Box::new(DistinctTotal {
+                ty: args.return_field.data_type().clone(),
+                values: self.inner.accumulator(args)?,
+            }));
         }
-        Ok(Box::new(Total::default()))
+        Ok(Box::new(Total::new(args.return_field.data_type().clone())))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> DfResult<Vec<FieldRef>> {
@@ -64,10 +70,11 @@ impl AggregateUDFImpl for ExactSum {
         &self,
         args: AccumulatorArgs<'_>,
     ) -> DfResult<Box<dyn GroupsAccumulator>> {
-        if is_checked(&args) {
-            Ok(Box::new(GroupTotals::new()))
-        } else {
-            self.inner.create_groups_accumulator(args)
+        let ty = args.return_field.data_type().clone();
+        match &ty {
+            _ if !is_checked(&args) => self.inner.create_groups_accumulator(args),
+            DataType::Int64 => Ok(Box::new(GroupTotals::<Int64Type>::new(ty))),
+            _ => Ok(Box::new(GroupTotals::<Decimal128Type>::new(ty))),
         }
     }
 
@@ -76,10 +83,11 @@ impl AggregateUDFImpl for ExactSum {
         args: AccumulatorArgs<'_>,
     ) -> DfResult<Box<dyn Accumulator>> {
         match is_checked(&args) {
-            true if args.is_distinct => {
-                Ok(Box::new(DistinctTotal { values: self.inner.create_sliding_accumulator(args)? }))
-            }
-            true => Ok(Box::new(Total::default())),
+            true if args.is_distinct => Ok(Box::new(DistinctTotal {
+                ty: args.return_field.data_type().clone(),
+                values: self.inner.create_sliding_accumulator(args)?,
+            })),
+            true => Ok(Box::new(Total::new(args.return_field.data_type().clone()))),
             false => self.inner.create_sliding_accumulator(args),
         }
     }
@@ -116,47 +124,78 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
-fn overflow() -> Error {
-    Error::new(
-        ErrorKind::Execution,
-        "bigint addition overflow in sum; sum(CAST(… AS decimal(38, 0))) has room for more",
-    )
+fn overflow(ty: &DataType) -> Error {
+    let message = match ty {
+        DataType::Decimal128(precision, scale) => format!(
+            "decimal addition overflow in sum: the total does not fit decimal({precision}, {scale})"
+        ),
+        _ => "bigint addition overflow in sum; sum(CAST(… AS decimal(38, 0))) has room for more"
+            .to_owned(),
+    };
+    Error::new(ErrorKind::Execution, message)
 }
 
 /// The sum of one group, and of a window that moves: exact, whatever the order of the rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Total {
+    ty: DataType,
+    /// The total modulo 2^128, and how often that was passed.
     sum: i128,
+    turns: i64,
     rows: u64,
 }
 
 impl Total {
-    fn of(values: &ArrayRef) -> (i128, u64) {
-        let values = values.as_primitive::<Int64Type>();
-        let rows = (values.len() - values.null_count()) as u64;
-        let sum = match values.null_count() {
-            0 => values.values().iter().map(|value| i128::from(*value)).sum(),
-            _ => values.iter().flatten().map(i128::from).sum(),
-        };
-        (sum, rows)
+    fn new(ty: DataType) -> Self {
+        Self { ty, sum: 0, turns: 0, rows: 0 }
+    }
+
+    fn add(&mut self, value: i128) {
+        let (sum, overflows) = self.sum.overflowing_add(value);
+        self.sum = sum;
+        if overflows {
+            self.turns += if value < 0 { -1 } else { 1 };
+        }
+    }
+
+    fn subtract(&mut self, value: i128) {
+        let (sum, overflows) = self.sum.overflowing_sub(value);
+        self.sum = sum;
+        if overflows {
+            self.turns += if value < 0 { 1 } else { -1 };
+        }
+    }
+
+    /// Takes in every value by `take`, a batch of bigints at once.
+    fn take(&mut self, values: &ArrayRef, take: impl Fn(&mut Self, i128)) -> u64 {
+        if let Some(decimals) = values.as_primitive_opt::<Decimal128Type>() {
+            match decimals.null_count() {
+                0 => decimals.values().iter().for_each(|value| take(self, *value)),
+                _ => decimals.iter().flatten().for_each(|value| take(self, value)),
+            }
+        } else {
+            let values = values.as_primitive::<Int64Type>();
+            let sum = match values.null_count() {
+                0 => values.values().iter().map(|value| i128::from(*value)).sum(),
+                _ => values.iter().flatten().map(i128::from).sum(),
+            };
+            take(self, sum);
+        }
+        (values.len() - values.null_count()) as u64
     }
 }
 
 impl Accumulator for Total {
     fn update_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
         for values in values.iter().take(1) {
-            let (sum, rows) = Self::of(values);
-            self.sum += sum;
-            self.rows += rows;
+            self.rows += self.take(values, Self::add);
         }
         Ok(())
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
         for values in values.iter().take(1) {
-            let (sum, rows) = Self::of(values);
-            self.sum -= sum;
-            self.rows -= rows;
+            self.rows -= self.take(values, Self::subtract);
         }
         Ok(())
     }
@@ -167,10 +206,23 @@ impl Accumulator for Total {
 
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
         if self.rows == 0 {
-            return Ok(ScalarValue::Int64(None));
+            return ScalarValue::try_from(&self.ty);
         }
-        let sum = i64::try_from(self.sum).map_err(|_| overflow())?;
-        Ok(ScalarValue::Int64(Some(sum)))
+        if self.turns != 0 {
+            return Err(overflow(&self.ty).into());
+        }
+        match self.ty {
+            DataType::Decimal128(precision, scale)
+                if self.sum.unsigned_abs() <= largest(precision).unsigned_abs() =>
+            {
+                Ok(ScalarValue::Decimal128(Some(self.sum), precision, scale))
+            }
+            DataType::Decimal128(..) => Err(overflow(&self.ty).into()),
+            _ => {
+                let sum = i64::try_from(self.sum).map_err(|_| overflow(&self.ty))?;
+                Ok(ScalarValue::Int64(Some(sum)))
+            }
+        }
     }
 
     fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
@@ -189,6 +241,7 @@ impl Accumulator for Total {
 /// `sum(DISTINCT x)`: DataFusion keeps the values, and they are added here.
 #[derive(Debug)]
 struct DistinctTotal {
+    ty: DataType,
     values: Box<dyn Accumulator>,
 }
 
@@ -206,7 +259,7 @@ impl Accumulator for DistinctTotal {
     }
 
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
-        let mut total = Total::default();
+        let mut total = Total::new(self.ty.clone());
         for state in self.values.state()? {
             if let ScalarValue::List(list) = state {
                 total.update_batch(&[Arc::clone(list.values())])?;
@@ -228,21 +281,63 @@ impl Accumulator for DistinctTotal {
     }
 }
 
-/// The sums of many groups, in eight bytes each: an overflow on the way is an error, even if later
-/// rows would bring the sum back.
-#[derive(Debug)]
-struct GroupTotals {
-    totals: Vec<i64>,
-    seen: NullState,
+/// A number whose overflow is a flag beside the wrapped sum.
+trait Addend: Copy {
+    const ZERO: Self;
+    fn plus(self, other: Self) -> (Self, bool);
+    /// Whether a total of type `ty` can have this value.
+    fn fits(self, ty: &DataType) -> bool;
 }
 
-impl GroupTotals {
-    fn new() -> Self {
-        Self { totals: Vec::new(), seen: NullState::new() }
+impl Addend for i64 {
+    const ZERO: Self = 0;
+
+    fn plus(self, other: Self) -> (Self, bool) {
+        self.overflowing_add(other)
+    }
+
+    fn fits(self, _: &DataType) -> bool {
+        true
     }
 }
 
-impl GroupsAccumulator for GroupTotals {
+impl Addend for i128 {
+    const ZERO: Self = 0;
+
+    fn plus(self, other: Self) -> (Self, bool) {
+        self.overflowing_add(other)
+    }
+
+    fn fits(self, ty: &DataType) -> bool {
+        match ty {
+            DataType::Decimal128(precision, _) => {
+                self.unsigned_abs() <= largest(*precision).unsigned_abs()
+            }
+            _ => true,
+        }
+    }
+}
+
+/// The sums of many groups, each as wide as its type: an overflow on the way is an error, even if
+/// later rows would bring the sum back.
+#[derive(Debug)]
+struct GroupTotals<T: ArrowPrimitiveType> {
+    ty: DataType,
+    totals: Vec<T::Native>,
+    seen: NullState,
+}
+
+impl<T: ArrowPrimitiveType> GroupTotals<T> {
+    fn new(ty: DataType) -> Self {
+        Self { ty, totals: Vec::new(), seen: NullState::new() }
+    }
+}
+
+impl<T> GroupsAccumulator for GroupTotals<T>
+where
+    T: ArrowPrimitiveType + Send,
+    T::Native: Addend,
+{
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -251,18 +346,18 @@ impl GroupsAccumulator for GroupTotals {
         groups: usize,
     ) -> DfResult<()> {
         let [values] = values else { return internal_err!("sum takes one column") };
-        let values = values.as_primitive::<Int64Type>();
-        self.totals.resize(groups, 0);
+        let values = values.as_primitive::<T>();
+        self.totals.resize(groups, T::Native::ZERO);
         let totals = &mut self.totals;
         let mut overflowed = false;
         self.seen.accumulate(group_indices, values, filter, groups, |group, value| {
             if let Some(total) = totals.get_mut(group) {
-                let (sum, overflows) = total.overflowing_add(value);
+                let (sum, overflows) = total.plus(value);
                 *total = sum;
                 overflowed |= overflows;
             }
         });
-        if overflowed { Err(overflow().into()) } else { Ok(()) }
+        if overflowed { Err(overflow(&self.ty).into()) } else { Ok(()) }
     }
 
     fn merge_batch(
@@ -277,7 +372,11 @@ impl GroupsAccumulator for GroupTotals {
     fn evaluate(&mut self, emit_to: EmitTo) -> DfResult<ArrayRef> {
         let totals = emit_to.take_needed(&mut self.totals);
         let nulls = self.seen.build(emit_to);
-        Ok(Arc::new(Int64Array::new(totals.into(), nulls)))
+        let totals = PrimitiveArray::<T>::new(totals.into(), nulls).with_data_type(self.ty.clone());
+        if totals.iter().flatten().any(|total| !total.fits(&self.ty)) {
+            return Err(overflow(&self.ty).into());
+        }
+        Ok(Arc::new(totals))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> DfResult<Vec<ArrayRef>> {
@@ -291,14 +390,16 @@ impl GroupsAccumulator for GroupTotals {
         filter: Option<&BooleanArray>,
     ) -> DfResult<Vec<ArrayRef>> {
         let [values] = values else { return internal_err!("sum takes one column") };
+        let values: ArrayRef =
+            Arc::new(values.as_primitive::<T>().clone().with_data_type(self.ty.clone()));
         match filter {
-            None => Ok(vec![Arc::clone(values)]),
-            Some(filter) => Ok(vec![nullif(values, &left_out(filter))?]),
+            None => Ok(vec![values]),
+            Some(filter) => Ok(vec![nullif(&values, &left_out(filter))?]),
         }
     }
 
     fn size(&self) -> usize {
-        self.totals.capacity() * size_of::<i64>() + self.seen.size()
+        self.totals.capacity() * size_of::<T::Native>() + self.seen.size()
     }
 }
 
