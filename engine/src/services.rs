@@ -20,6 +20,7 @@ use crate::membership::CountMembers;
 use crate::numbers;
 use crate::numbers::exact::Exact;
 use crate::numbers::floats::{FloatsWin, Operands};
+use crate::numbers::keys::EqualZeros;
 use crate::runtime::SpillDir;
 use crate::unplanned::RefuseUnplannedWrites;
 
@@ -60,7 +61,8 @@ impl Services {
             .with_config(base_config.clone())
             .with_runtime_env(env)
             .with_default_features()
-            .with_analyzer_rules(analyzer);
+            .with_analyzer_rules(analyzer)
+            .with_physical_optimizer_rule(Arc::new(EqualZeros));
         template.expr_planners().get_or_insert_default().insert(0, Arc::new(Operands));
         template.scalar_functions().get_or_insert_default().extend(numbers::scalar_functions());
         let aggregates = template.aggregate_functions().get_or_insert_default();

@@ -8,7 +8,7 @@ use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::{arithmetic, cast, decimal, instant, rewrite_expressions};
+use super::{arithmetic, cast, decimal, instant, nan, rewrite_expressions, zeros};
 
 /// Plans our functions where DataFusion's operators would wrap, or lose digits.
 #[derive(Debug)]
@@ -39,20 +39,25 @@ pub(crate) fn exactly(expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
 fn rewrite(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     match expr {
         Expr::Cast(_) | Expr::TryCast(_) => cast::hide(expr, schema),
-        Expr::Negative(_) => arithmetic::check(expr, schema),
-        Expr::ScalarFunction(_) => arithmetic::check(expr, schema),
+        Expr::Negative(_) | Expr::ScalarFunction(_) => compute(expr, schema),
         Expr::BinaryExpr(_) => {
             let compared = instant::compare(expr, schema)?;
             if compared.transformed {
                 return Ok(compared);
             }
-            let checked = arithmetic::check(compared.data, schema)?;
-            if checked.transformed {
-                return Ok(checked);
-            }
-            decimal::check(checked.data, schema)
+            compute(compared.data, schema)
         }
+        Expr::InList(list) => zeros::in_list(list, schema),
         Expr::Between(_) => instant::between(expr, schema),
         other => Ok(Transformed::no(other)),
     }
+}
+
+fn compute(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
+    let checked = arithmetic::check(expr, schema)?;
+    if checked.transformed {
+        return Ok(checked);
+    }
+    let checked = decimal::check(checked.data, schema)?;
+    if checked.transformed { Ok(checked) } else { nan::settle(checked.data, schema) }
 }

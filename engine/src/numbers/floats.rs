@@ -16,6 +16,7 @@ use datafusion::logical_expr::expr::{Between, BinaryExpr, InList, InSubquery, Sc
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr,
 };
+use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{
     Case, Expr, ExprSchemable, GetFieldAccess, Join, LogicalPlan, Projection, Subquery, Union, cast,
 };
@@ -172,6 +173,9 @@ impl AnalyzerRule for FloatsWin {
 }
 
 /// The columns of a union that are decimals here and doubles there become doubles.
+///
+/// A union of more than two is nested, and an inner one has the types of its first input until
+/// DataFusion's coercion comes: what numbers meet as is settled here, so that the outer one sees it.
 fn unify_inputs(mut union: Union) -> DfResult<LogicalPlan> {
     let mut changed = false;
     for column in 0..union.schema.fields().len() {
@@ -181,9 +185,9 @@ fn unify_inputs(mut union: Union) -> DfResult<LogicalPlan> {
             .filter_map(|input| input.schema().fields().get(column))
             .map(|field| field.data_type().clone())
             .collect();
-        let Some(target) = widest_float(types.iter()) else { continue };
+        let Some(target) = common_number(&types) else { continue };
         for (input, ty) in union.inputs.iter_mut().zip(&types) {
-            if ty.is_decimal() {
+            if *ty != target {
                 *input = Arc::new(cast_column(Arc::clone(input), column, &target)?);
                 changed = true;
             }
@@ -193,6 +197,23 @@ fn unify_inputs(mut union: Union) -> DfResult<LogicalPlan> {
         union = Union::try_new_with_loose_types(union.inputs)?;
     }
     Ok(LogicalPlan::Union(union))
+}
+
+/// What columns of different numbers become together; `None` where they are one type, or not all
+/// numbers.
+fn common_number(types: &[DataType]) -> Option<DataType> {
+    let mut numbers = types.iter().filter(|ty| !ty.is_null());
+    let first = numbers.next()?;
+    if !first.is_numeric() || types.iter().all(|ty| ty == first) {
+        return None;
+    }
+    if let Some(float) = widest_float(types.iter()) {
+        let rest = types.iter().all(|ty| ty.is_numeric() || ty.is_null());
+        return rest.then_some(float);
+    }
+    numbers.try_fold(first.clone(), |common, ty| {
+        if ty.is_numeric() { type_union_coercion(&common, ty) } else { None }
+    })
 }
 
 /// `input` with one of its columns cast.

@@ -6,9 +6,10 @@
 //!
 //! `floats` decides what types meet as, before DataFusion coerces them. `exact` replaces, after
 //! coercion, the operators that DataFusion computes or rewrites inexactly by functions of ours:
-//! lossy casts (`cast`), arithmetic that wraps (`arithmetic`) or
-//! outgrows the widest decimal (`decimal`), comparisons across units of time
-//! (`instant`). `sum` and `now` take the places of DataFusion's functions of these names.
+//! lossy casts (`cast`), arithmetic that wraps (`arithmetic`) or outgrows the widest decimal
+//! (`decimal`), comparisons across units of time (`instant`), lists that tell zeros apart (`zeros`;
+//! `keys` for joins), floats that may be NaN (`nan`). `sum`, `extremes` (`min` and `max`) and `now`
+//! take the places of DataFusion's functions of these names.
 
 use std::sync::Arc;
 
@@ -25,7 +26,11 @@ mod arithmetic;
 mod decimal;
 pub(crate) mod instant;
 pub(crate) mod exact;
+mod zeros;
+pub(crate) mod keys;
+mod nan;
 mod sum;
+mod extremes;
 mod now;
 
 /// The scalar functions that replace DataFusion's, or that `exact` plans.
@@ -33,13 +38,18 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = arithmetic::functions();
     functions.extend(decimal::functions());
     functions.extend(cast::functions());
+    functions.push(Arc::new(ScalarUDF::from(nan::OneNan::default())));
     functions.push(Arc::new(ScalarUDF::from(now::Now::default())));
     functions
 }
 
 /// The aggregate functions that replace DataFusion's.
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![Arc::new(AggregateUDF::from(sum::ExactSum::default()))]
+    vec![
+        Arc::new(AggregateUDF::from(sum::ExactSum::default())),
+        Arc::new(AggregateUDF::from(extremes::Extreme::min())),
+        Arc::new(AggregateUDF::from(extremes::Extreme::max())),
+    ]
 }
 
 /// Rewrites every expression of `plan` and of its subqueries, innermost first; `rewrite` is given

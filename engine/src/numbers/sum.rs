@@ -404,7 +404,7 @@ where
 }
 
 /// Where `filter` is not true.
-fn left_out(filter: &BooleanArray) -> BooleanArray {
+pub(super) fn left_out(filter: &BooleanArray) -> BooleanArray {
     let kept = match filter.nulls() {
         Some(nulls) => filter.values() & nulls.inner(),
         None => filter.values().clone(),

@@ -14,6 +14,7 @@ use fjord_catalog::spec::{DataContentType, DataFile, Datum, ManifestFile, Snapsh
 use fjord_catalog::table::Table;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::bound::readable;
 use super::column::{batch, bound_maps, count_maps, longs, strings};
 use super::manifests::load_list;
 use super::partition::PartitionColumn;
@@ -114,9 +115,7 @@ fn rows(files: &[&DataFile], spec_id: i32, partitions: &PartitionColumn) -> Resu
     };
     let bounds = |of: fn(&DataFile) -> &HashMap<i32, Datum>| {
         bound_maps(
-            files
-                .iter()
-                .map(|f| of(f).iter().map(|(id, bound)| (*id, bound.to_human_string())).collect()),
+            files.iter().map(|f| of(f).iter().map(|(id, bound)| (*id, readable(bound))).collect()),
         )
     };
     columns.extend([

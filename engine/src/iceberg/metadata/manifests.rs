@@ -14,6 +14,7 @@ use fjord_catalog::spec::{
 };
 use fjord_catalog::table::Table;
 
+use super::bound::readable;
 use super::column::{batch, longs, strings};
 use super::partition::PartitionColumn;
 use crate::error::Result;
@@ -138,9 +139,9 @@ fn summaries(rows: &[ManifestFile], partitions: &PartitionColumn) -> ArrayRef {
 }
 
 fn append_summary(row: &mut StructBuilder, summary: &FieldSummary, ty: Option<&PrimitiveType>) {
-    let readable = |bytes: Option<&[u8]>| {
+    let shown = |bytes: Option<&[u8]>| {
         let datum = Datum::try_from_bytes(bytes?, ty?.clone()).ok()?;
-        Some(datum.to_human_string())
+        Some(readable(&datum))
     };
     let flags = [Some(summary.contains_null), summary.contains_nan];
     for (place, flag) in flags.into_iter().enumerate() {
@@ -151,7 +152,7 @@ fn append_summary(row: &mut StructBuilder, summary: &FieldSummary, ty: Option<&P
     let bounds = [summary.lower_bound.as_deref(), summary.upper_bound.as_deref()];
     for (place, bound) in bounds.into_iter().enumerate() {
         if let Some(column) = row.field_builder::<StringBuilder>(2 + place) {
-            column.append_option(readable(bound.map(Vec::as_slice)));
+            column.append_option(shown(bound.map(Vec::as_slice)));
         }
     }
     row.append(true);

@@ -1,5 +1,6 @@
 //! Metadata tables: `"t$snapshots"`, `$history`, `$files`, `$manifests`, `$partitions`, `$refs`.
 
+mod bound;
 mod column;
 mod partition;
 mod snapshots;
