@@ -32,6 +32,7 @@ pub(crate) mod multiset;
 pub(crate) mod guard;
 pub(crate) mod relation;
 pub(crate) mod spelling;
+pub(crate) mod merged;
 pub(crate) mod information_schema;
 pub(crate) mod resolve;
 pub(crate) mod provider;

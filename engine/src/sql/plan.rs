@@ -16,7 +16,7 @@ use sqlparser::ast;
 use super::context::{Scope, StatementContext};
 use super::provider::PlanningContext;
 use super::spelling::{self, Spellings};
-use super::{guard, relation, resolve, titles};
+use super::{guard, merged, relation, resolve, titles};
 use crate::error::{Error, ErrorKind, Result};
 use crate::numbers::{exact, floats};
 
@@ -46,6 +46,12 @@ pub(crate) async fn plan_query_in(
     let (left, right) = spelling::written_aliases(&query);
     spellings.respell(&mut query)?;
     titles::make_unique(&mut query);
+    merged::qualify(&mut query, &|name| {
+        let found = opened.iter().find(|o| spelling::relation_key(&spellings, &o.key) == name)?;
+        let schema = found.table.schema();
+        let names = schema.fields().iter().map(|field| spellings.of_column(field.name()));
+        Some(names.map(str::to_owned).collect())
+    });
 
     let mut planning = PlanningContext::new(&ctx.state);
     let mut identities = std::collections::HashMap::new();
