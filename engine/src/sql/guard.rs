@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     CastKind, DataType, Distinct, ExactNumberInfo, Expr, Fetch, GroupByExpr, Join, LimitClause,
     OrderByKind, PipeOperator, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    TableAlias, TableFactor, TableWithJoins, TypedString, Value, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    TableAlias, TableFactor, TableWithJoins, TimezoneInfo, TypedString, Value, VisitMut,
+    VisitorMut, WildcardAdditionalOptions,
 };
 
 use super::{multiset, tuples};
@@ -118,14 +118,18 @@ impl VisitorMut for Guard {
     }
 }
 
-/// `TIMESTAMP '… .1234567'` has the precision that it is written with, as in Trino.
+/// `TIMESTAMP '… .1234567'` has the precision that it is written with, and with an offset it is an
+/// instant whatever the session's zone, as in Trino.
 fn settle_precision(literal: &mut TypedString) -> ControlFlow<Error> {
-    let DataType::Timestamp(precision @ None, _) = &mut literal.data_type else {
+    let DataType::Timestamp(precision @ None, zone) = &mut literal.data_type else {
         return ControlFlow::Continue(());
     };
     let Value::SingleQuotedString(text) = &literal.value.value else {
         return ControlFlow::Continue(());
     };
+    if *zone == TimezoneInfo::None && has_offset(text) {
+        *zone = TimezoneInfo::WithTimeZone;
+    }
     match instant::fraction_digits(text) {
         0..=6 => {}
         7..=9 => *precision = Some(9),
@@ -137,6 +141,12 @@ fn settle_precision(literal: &mut TypedString) -> ControlFlow<Error> {
         }
     }
     ControlFlow::Continue(())
+}
+
+/// Whether a sign or a letter follows the time of day: `+02:00`, `Z`, `Europe/Paris`.
+fn has_offset(text: &str) -> bool {
+    let offset = |c: char| matches!(c, '+' | '-') || c.is_ascii_alphabetic();
+    text.split_once(':').is_some_and(|(_, after)| after.contains(offset))
 }
 
 /// `1e3`: a number with an exponent is approximate in the SQL standard, unlike `1.5`.

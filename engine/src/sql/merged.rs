@@ -78,9 +78,9 @@ impl Selects<'_> {
                         None => merged.remove(&name),
                     };
                     owners.insert(name, owner);
-                } else if owners.contains_key(&name) {
+                } else if let Some(owner) = owners.get_mut(&name) {
+                    *owner = None;
                     merged.remove(&name);
-                    owners.insert(name, None);
                 } else {
                     owners.insert(name, Some(right.clone()));
                 }
