@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::as_operands;
 use super::cast::integer_range;
 use crate::error::{Error, ErrorKind};
 
@@ -192,14 +193,7 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn display_name(&self, args: &[Expr]) -> DfResult<String> {
-        let args: Vec<String> = args
-            .iter()
-            .map(|arg| match arg {
-                Expr::BinaryExpr(_) | Expr::ScalarFunction(_) => format!("({arg})"),
-                arg => arg.to_string(),
-            })
-            .collect();
-        self.written(&args)
+        self.written(&as_operands(args))
     }
 
     fn schema_name(&self, args: &[Expr]) -> DfResult<String> {

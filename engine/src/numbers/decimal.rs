@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr_common::datum::apply;
 
+use super::as_operands;
 use super::cast::integer_range;
 use crate::error::{Error, ErrorKind};
 
@@ -188,14 +189,7 @@ impl ScalarUDFImpl for CheckedDecimal {
     }
 
     fn display_name(&self, args: &[Expr]) -> DfResult<String> {
-        let args: Vec<String> = args
-            .iter()
-            .map(|arg| match arg {
-                Expr::BinaryExpr(_) | Expr::ScalarFunction(_) => format!("({arg})"),
-                arg => arg.to_string(),
-            })
-            .collect();
-        self.written(&args)
+        self.written(&as_operands(args))
     }
 
     fn schema_name(&self, args: &[Expr]) -> DfResult<String> {

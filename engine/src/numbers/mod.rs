@@ -33,6 +33,15 @@ mod sum;
 mod extremes;
 mod now;
 
+/// The operands of an operator as it would be written: what is computed stands in parentheses.
+fn as_operands(args: &[Expr]) -> Vec<String> {
+    let shown = |arg: &Expr| match arg {
+        Expr::BinaryExpr(_) | Expr::ScalarFunction(_) => format!("({arg})"),
+        arg => arg.to_string(),
+    };
+    args.iter().map(shown).collect()
+}
+
 /// The scalar functions that replace DataFusion's, or that `exact` plans.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = arithmetic::functions();
