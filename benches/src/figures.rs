@@ -1,4 +1,4 @@
-//! Medians, ratios and geometric means.
+//! Medians, percentiles, ratios and geometric means.
 
 use std::time::Duration;
 
@@ -7,6 +7,14 @@ pub fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// The time that `percent` of a non-empty list do not exceed.
+pub fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(at).copied().unwrap_or_default()
 }
 
 /// The geometric mean of positive numbers; 1 for none.

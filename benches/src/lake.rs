@@ -11,7 +11,9 @@ use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::predicate::Predicate;
 use fjord_catalog::storage::Storage;
+use fjord_connectors::relation::FileRelation;
 use fjord_engine::engine::{Engine, EngineOptions};
+use fjord_engine::queries::QueriesOptions;
 use fjord_engine::session::{Session, SessionOptions};
 use futures::TryStreamExt;
 
@@ -25,6 +27,14 @@ pub struct BenchLake {
 impl BenchLake {
     /// Opens the lake in `directory`, which is made if need be, with one partition a core.
     pub async fn open(directory: &Path) -> Result<Self> {
+        Self::open_with(directory, Vec::new()).await
+    }
+
+    /// The same, with relations beside those that are built in.
+    pub async fn open_with(
+        directory: &Path,
+        relations: Vec<Arc<dyn FileRelation>>,
+    ) -> Result<Self> {
         std::fs::create_dir_all(directory)?;
         let directory = directory.canonicalize()?;
         let storage = Storage::local();
@@ -37,12 +47,18 @@ impl BenchLake {
             spill_dir: directory.join("spill"),
             target_partitions: Some(cores()?),
             storage,
-            file_relations: fjord_connectors::file_relations(),
+            file_relations: [fjord_connectors::file_relations(), relations].concat(),
+            queries: QueriesOptions::default(),
         })?;
         engine.mount(catalog.clone())?;
         let lake = Self { engine, catalog };
         lake.run("CREATE SCHEMA IF NOT EXISTS iceberg.\"default\"").await?;
         Ok(lake)
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// The catalog mounted as `iceberg`.

@@ -30,16 +30,19 @@ pub fn query(number: usize) -> Result<String> {
 
 /// Writes every table that is not there yet as `<folder>/<table>.parquet` (zstd) at `scale`.
 pub fn generate(folder: &Path, scale: f64) -> Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for table in TABLES {
-        let path = raw_file(folder, table);
-        if path.exists() {
-            continue;
-        }
-        let partial = path.with_extension("partial");
-        write(&partial, batches(table, scale)?)?;
-        std::fs::rename(&partial, &path)?;
+    TABLES.iter().try_for_each(|table| generate_table(folder, table, scale))
+}
+
+/// Writes one table, unless it is there.
+pub fn generate_table(folder: &Path, table: &str, scale: f64) -> Result<()> {
+    let path = raw_file(folder, table);
+    if path.exists() {
+        return Ok(());
     }
+    std::fs::create_dir_all(folder)?;
+    let partial = path.with_extension("partial");
+    write(&partial, batches(table, scale)?)?;
+    std::fs::rename(&partial, &path)?;
     Ok(())
 }
 

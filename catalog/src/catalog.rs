@@ -25,6 +25,7 @@ use crate::predicate::Predicate;
 use crate::snapshot::data_file;
 use crate::snapshot::produce::Produced;
 use crate::spec::{DataFile, PartitionSpec, SnapshotRef, TableMetadata, TableUpdate};
+use crate::statistics::{CacheStatistics, CommitCounters, CommitStatistics};
 use crate::storage::Storage;
 use crate::table::Table;
 
@@ -53,6 +54,7 @@ pub struct Catalog {
     manifests: Manifests,
     reader: MetadataReader,
     queue: Arc<CommitQueue>,
+    commits: Arc<CommitCounters>,
     limits: CommitLimits,
 }
 
@@ -74,6 +76,7 @@ impl Catalog {
             manifests,
             reader,
             queue: Arc::default(),
+            commits: Arc::default(),
             limits: CommitLimits::default(),
         }
     }
@@ -105,9 +108,28 @@ impl Catalog {
         &self.warehouse
     }
 
+    /// How the caches of manifests and manifest lists have served, together.
+    pub fn manifest_cache(&self) -> CacheStatistics {
+        self.manifests.statistics()
+    }
+
+    /// How commits have ended.
+    pub fn commit_statistics(&self) -> CommitStatistics {
+        self.commits.statistics()
+    }
+
     /// The table as it is now.
     pub async fn load_table(&self, name: &TableName) -> Result<Table> {
         self.metastore.load_table(name).await
+    }
+
+    /// The table as the metadata file at `metadata_location` has it, whatever was committed since.
+    ///
+    /// # Errors
+    /// `NotFound` when the file was cleared away.
+    pub async fn load_table_at(&self, name: &TableName, metadata_location: &str) -> Result<Table> {
+        let metadata = self.reader.load(metadata_location).await?;
+        Ok(Table::new(name.clone(), metadata, metadata_location))
     }
 
     /// Files of `snapshot` that may hold rows matching `filter`. Manifests are read through the
@@ -247,7 +269,9 @@ impl Catalog {
             queue: &self.queue,
             limits: self.limits,
         };
-        run(context, name, operation).await
+        let ended = run(context, name, operation).await;
+        self.commits.ended(&ended.result);
+        ended
     }
 
     /// Cleans up after an operation whose end is certain, and says what it did.

@@ -4,6 +4,7 @@
 //! Modules are listed bottom-up: each uses only those above it.
 
 pub mod error;
+pub mod statistics;
 pub mod failpoint;
 pub mod name;
 mod depth;

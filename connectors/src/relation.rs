@@ -27,6 +27,9 @@ pub struct StoreLocation {
 pub trait FileAccess: fmt::Debug + Send + Sync {
     /// The location behind `uri` (absolute or relative path, or URI; may hold wildcards).
     fn resolve(&self, uri: &str) -> Result<StoreLocation>;
+
+    /// Refuses an object that a listing found: what a directory holds may be a link to anywhere.
+    fn check_listed(&self, store_url: &Url, path: &Path) -> Result<()>;
 }
 
 /// Arguments of a file relation.

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fjord_catalog::catalog::Catalog;
+use fjord_catalog::statistics::CacheStatistics;
 use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::FileRelation;
 
 use crate::error::Result;
+use crate::iceberg::footer::FooterCache;
+use crate::queries::{Queries, QueriesOptions};
 use crate::runtime::{self, SpillDir};
-use crate::services::Services;
+use crate::services::{MemoryStatistics, Services};
 use crate::session::{Session, SessionOptions};
 
 /// How to start an engine. Every limit has a finite default.
@@ -25,6 +28,8 @@ pub struct EngineOptions {
     pub storage: Storage,
     /// `read_parquet` and its kind.
     pub file_relations: Vec<Arc<dyn FileRelation>>,
+    /// How many statements at once, and where the ended ones are remembered.
+    pub queries: QueriesOptions,
 }
 
 /// A running engine. Cheap to clone.
@@ -50,6 +55,7 @@ impl Engine {
             env,
             options.target_partitions,
             spill,
+            Queries::new(options.queries),
         );
         Ok(Self { services: Arc::new(services) })
     }
@@ -62,6 +68,21 @@ impl Engine {
     /// The mounted catalogs, in the order of mounting.
     pub fn catalogs(&self) -> Vec<Catalog> {
         self.services.catalogs()
+    }
+
+    /// The statements of this engine, live and ended.
+    pub fn queries(&self) -> &Queries {
+        &self.services.queries
+    }
+
+    /// The memory of all operators together, and what they spilled.
+    pub fn memory(&self) -> MemoryStatistics {
+        self.services.memory()
+    }
+
+    /// The cache of Parquet footers.
+    pub fn footer_cache(&self) -> CacheStatistics {
+        FooterCache::of_process().statistics()
     }
 
     /// A new session.

@@ -39,6 +39,46 @@ pub enum ErrorKind {
     Bug,
 }
 
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 14] = [
+        Self::Syntax,
+        Self::Invalid,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::Unsupported,
+        Self::Conflict,
+        Self::CommitUnknown,
+        Self::Corrupt,
+        Self::LimitExceeded,
+        Self::PermissionDenied,
+        Self::Cancelled,
+        Self::Execution,
+        Self::Unavailable,
+        Self::Bug,
+    ];
+
+    /// Its name in `system.queries` and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::Unsupported => "unsupported",
+            Self::Conflict => "conflict",
+            Self::CommitUnknown => "commit_unknown",
+            Self::Corrupt => "corrupt",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::PermissionDenied => "permission_denied",
+            Self::Cancelled => "cancelled",
+            Self::Execution => "execution",
+            Self::Unavailable => "unavailable",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 /// A statement's failure.
 pub struct Error {
     kind: ErrorKind,
@@ -224,7 +264,9 @@ fn lowercase(text: &str) -> String {
 
 /// Which limit was met, and what to raise. The pool's text names the operators that hold most.
 fn exhausted(text: &str) -> String {
-    let advice = if text.contains("max_temp_directory_size") || text.contains("disk") {
+    let advice = if text.contains("query_memory") {
+        "out of memory: raise query_memory, or let fewer rows meet in one operator"
+    } else if text.contains("max_temp_directory_size") || text.contains("disk") {
         "the spill directory is full: give it more room, or raise --memory-limit to spill less"
     } else {
         "out of memory: raise --memory-limit, or let fewer rows meet in one operator"

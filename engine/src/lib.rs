@@ -4,17 +4,23 @@
 //! Modules are listed bottom-up.
 
 pub mod error;
+pub mod access;
 pub mod query;
 mod pool;
+pub mod queries;
 pub(crate) mod runtime;
 pub mod iceberg;
 pub(crate) mod unplanned;
 pub(crate) mod numbers;
 pub(crate) mod membership;
 pub(crate) mod lateral;
+pub(crate) mod hand;
+pub(crate) mod cooperate;
+mod session_settings;
 pub(crate) mod services;
 pub mod sql;
 pub mod session;
+pub mod listing;
 pub mod engine;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,6 +1,7 @@
 //! The memory pool: DataFusion's fair pool, in which the merge of one sort leaves room for the others.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
@@ -13,6 +14,32 @@ const MERGE: &str = "ExternalSorterMerge";
 /// What any merge may take: two runs at a time need about this much.
 const MERGE_BYTES_MIN: usize = 16 << 20;
 
+/// What is held now and was held at most.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryUse {
+    held: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl MemoryUse {
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        u64::try_from(self.peak.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn add(&self, bytes: usize) {
+        let held = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.peak.fetch_max(held, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// A merge takes buffers for as many runs as the pool lets it, cannot spill, and so starves the
 /// merges beside it, one of which then fails. Here each partition's merge has its own share, all
 /// of them half of the pool; with fewer runs at a time it takes more passes.
@@ -20,13 +47,23 @@ const MERGE_BYTES_MIN: usize = 16 << 20;
 pub(crate) struct SharedPool {
     inner: FairSpillPool,
     merge_bytes_max: usize,
+    used: MemoryUse,
 }
 
 impl SharedPool {
     /// A pool of `limit_bytes` for plans of `partitions`.
     pub(crate) fn new(limit_bytes: usize, partitions: usize) -> Self {
         let share = limit_bytes / 2 / partitions.max(1);
-        Self { inner: FairSpillPool::new(limit_bytes), merge_bytes_max: share.max(MERGE_BYTES_MIN) }
+        Self {
+            inner: FairSpillPool::new(limit_bytes),
+            merge_bytes_max: share.max(MERGE_BYTES_MIN),
+            used: MemoryUse::default(),
+        }
+    }
+
+    /// What is held of it.
+    pub(crate) fn used(&self) -> &MemoryUse {
+        &self.used
     }
 }
 
@@ -51,10 +88,12 @@ impl MemoryPool for SharedPool {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.inner.grow(reservation, additional);
+        self.used.add(additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         self.inner.shrink(reservation, shrink);
+        self.used.subtract(shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -66,7 +105,9 @@ impl MemoryPool for SharedPool {
                 self.merge_bytes_max
             )));
         }
-        self.inner.try_grow(reservation, additional)
+        self.inner.try_grow(reservation, additional)?;
+        self.used.add(additional);
+        Ok(())
     }
 
     fn reserved(&self) -> usize {

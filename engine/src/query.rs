@@ -9,6 +9,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 
+/// Metadata of a result's column that comes from a table as it is: which catalog, schema and table.
+pub const ORIGIN_KEYS: [&str; 3] = ["fjord.catalog", "fjord.schema", "fjord.table"];
+
 /// What the rows of a result mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResultKind {

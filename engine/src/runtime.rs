@@ -1,5 +1,6 @@
 //! What all statements of a process share: one memory pool, one spill directory, one registry of stores.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::num::NonZeroUsize;
@@ -156,6 +157,13 @@ pub(crate) fn runtime_env(
         .with_object_store_registry(Arc::new(StoreRegistry::new(storage)))
         .build_arc()?;
     Ok(env)
+}
+
+/// The most that was ever held of the memory of a process's runtime.
+pub(crate) fn peak_bytes(env: &RuntimeEnv) -> u64 {
+    let pool: &dyn Any = env.memory_pool.as_ref();
+    let pool = pool.downcast_ref::<TrackConsumersPool<SharedPool>>();
+    pool.map_or(0, |pool| pool.inner().used().peak_bytes())
 }
 
 /// DataFusion's registry, answered from the catalog layer's stores: nothing is registered

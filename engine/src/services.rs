@@ -4,7 +4,9 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use chrono::{DateTime, Utc};
 use datafusion::execution::context::SessionState;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::registry::FunctionRegistry;
@@ -14,6 +16,7 @@ use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::FileRelation;
 
+use crate::cooperate::GiveWay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lateral::UnnestBeside;
 use crate::membership::CountMembers;
@@ -21,17 +24,33 @@ use crate::numbers;
 use crate::numbers::exact::Exact;
 use crate::numbers::floats::{FloatsWin, Operands};
 use crate::numbers::keys::EqualZeros;
-use crate::runtime::SpillDir;
+use crate::queries::Queries;
+use crate::runtime::{self, SpillDir};
+use crate::session_settings::SessionSettings;
 use crate::unplanned::RefuseUnplannedWrites;
 
 /// Catalogs that one engine mounts at most.
 const CATALOGS_MAX: usize = 1_000;
+
+/// The memory of operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStatistics {
+    /// Held now.
+    pub reserved_bytes: usize,
+    /// What may be held.
+    pub limit_bytes: usize,
+    /// Held at most since the start.
+    pub peak_bytes: u64,
+    /// On disk now, because it was too much for memory.
+    pub spilled_bytes: u64,
+}
 
 /// Shared by all sessions of an engine.
 pub(crate) struct Services {
     pub(crate) storage: Storage,
     pub(crate) file_relations: Vec<Arc<dyn FileRelation>>,
     pub(crate) base_config: SessionConfig,
+    pub(crate) queries: Queries,
     catalogs: RwLock<Vec<Catalog>>,
     template: SessionState,
     _spill: SpillDir,
@@ -50,6 +69,7 @@ impl Services {
         env: Arc<RuntimeEnv>,
         target_partitions: Option<usize>,
         spill: SpillDir,
+        queries: Queries,
     ) -> Self {
         let base_config = base_config(target_partitions);
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
@@ -62,18 +82,23 @@ impl Services {
             .with_runtime_env(env)
             .with_default_features()
             .with_analyzer_rules(analyzer)
-            .with_physical_optimizer_rule(Arc::new(EqualZeros));
+            .with_physical_optimizer_rule(Arc::new(EqualZeros))
+            .with_physical_optimizer_rule(Arc::new(GiveWay));
         template.expr_planners().get_or_insert_default().insert(0, Arc::new(Operands));
         template.scalar_functions().get_or_insert_default().extend(numbers::scalar_functions());
         let aggregates = template.aggregate_functions().get_or_insert_default();
         aggregates.extend(numbers::aggregate_functions());
         let template = template.build();
         let catalogs = RwLock::default();
-        Self { storage, file_relations, base_config, catalogs, template, _spill: spill }
+        Self { storage, file_relations, base_config, queries, catalogs, template, _spill: spill }
     }
 
-    /// The DataFusion session of one statement, started now.
-    pub(crate) fn session_state(&self, config: SessionConfig) -> Result<SessionState> {
+    /// The DataFusion session of one statement, started at `now`.
+    pub(crate) fn session_state(
+        &self,
+        config: SessionConfig,
+        now: Option<DateTime<Utc>>,
+    ) -> Result<SessionState> {
         let mut state = self.template.clone();
         *state.config_mut() = config;
         // Functions that read settings (`now()` and the time zone) hold a copy of them.
@@ -86,7 +111,24 @@ impl Services {
             state.register_udf(Arc::new(udf))?;
         }
         state.mark_start_execution();
+        if now.is_some() {
+            state.execution_props_mut().query_execution_start_time = now;
+        }
         Ok(state)
+    }
+
+    pub(crate) fn memory(&self) -> MemoryStatistics {
+        let env = self.template.runtime_env();
+        let limit_bytes = match env.memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            _ => usize::MAX,
+        };
+        MemoryStatistics {
+            reserved_bytes: env.memory_pool.reserved(),
+            limit_bytes,
+            peak_bytes: runtime::peak_bytes(env),
+            spilled_bytes: env.disk_manager.used_disk_space(),
+        }
     }
 
     pub(crate) fn mount(&self, catalog: Catalog) -> Result<()> {
@@ -126,7 +168,9 @@ impl Services {
 }
 
 fn base_config(target_partitions: Option<usize>) -> SessionConfig {
-    let mut config = SessionConfig::new().with_information_schema(false);
+    let mut config = SessionConfig::new()
+        .with_information_schema(false)
+        .with_option_extension(SessionSettings::default());
     if let Some(n) = target_partitions {
         config = config.with_target_partitions(n.max(1));
     }
@@ -150,7 +194,7 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
-    use crate::runtime;
+    use crate::queries::QueriesOptions;
 
     /// A statement's session, with a catalog of DataFusion's own, whose tables do what its DELETE
     /// and UPDATE plans say.
@@ -158,8 +202,9 @@ mod tests {
         let storage = Storage::local();
         let spill = SpillDir::create(directory).unwrap();
         let env = runtime::runtime_env(1 << 30, Some(2), &spill, storage.clone()).unwrap();
-        let services = Services::new(storage, Vec::new(), env, Some(2), spill);
-        let state = services.session_state(services.base_config.clone()).unwrap();
+        let queries = Queries::new(QueriesOptions::default());
+        let services = Services::new(storage, Vec::new(), env, Some(2), spill, queries);
+        let state = services.session_state(services.base_config.clone(), None).unwrap();
         let context = SessionContext::new_with_state(state);
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema("public", Arc::new(MemorySchemaProvider::new())).unwrap();

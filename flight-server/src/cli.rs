@@ -1,9 +1,11 @@
 //! The command line, and what it and the configuration file amount to.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::client::{RemoteArgs, RemoteOptions};
 use crate::config::{self, Config, ConfigError, MemoryLimit};
 
 /// The file that is read when no flag names one, if it exists.
@@ -36,6 +38,19 @@ pub(crate) struct CommonArgs {
     #[expect(clippy::doc_markdown, reason = "this is shown to people at a terminal")]
     #[arg(long, global = true, env = "FJORD_LOG", value_name = "FILTER", default_value = "warn")]
     pub(crate) log: String,
+    /// How log lines are written
+    #[arg(long, global = true, env = "FJORD_LOG_FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines are written to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
 }
 
 /// What to do.
@@ -43,8 +58,33 @@ pub(crate) struct CommonArgs {
 pub(crate) enum Command {
     /// A SQL shell; reads standard input when that is not a terminal
     Sql(SqlArgs),
+    /// The server: SQL over Arrow Flight, health and metrics over HTTP
+    Serve(ServeArgs),
     /// Bronze, silver and gold from a real data set, in seconds
     Demo,
+    /// A line for a server's password file; asks for the password, or reads it from standard input
+    Passwd(PasswdArgs),
+}
+
+/// Flags of `fjord serve`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where Flight SQL listens; port 0 takes a free one
+    #[arg(long, env = "FJORD_FLIGHT", value_name = "ADDR", default_value = "127.0.0.1:32010")]
+    pub(crate) flight: SocketAddr,
+    /// Where health, readiness and metrics are served
+    #[arg(long, env = "FJORD_HTTP", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) http: SocketAddr,
+    /// Allows listening beyond loopback without authentication or TLS
+    #[arg(long, env = "FJORD_INSECURE")]
+    pub(crate) insecure: bool,
+}
+
+/// Flags of `fjord passwd`.
+#[derive(Debug, Args)]
+pub(crate) struct PasswdArgs {
+    /// The name that the user logs in with
+    pub(crate) user: String,
 }
 
 /// Flags of `fjord sql`.
@@ -59,6 +99,8 @@ pub(crate) struct SqlArgs {
     /// How results are written
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 /// How results are written to standard output.
@@ -79,6 +121,21 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) memory_limit: Option<MemoryLimit>,
     pub(crate) file: Config,
+    /// The file's name, for messages.
+    pub(crate) origin: String,
+}
+
+impl Cli {
+    /// The server to work on; `None` to work in this process.
+    ///
+    /// # Errors
+    /// For flags that contradict each other and files that cannot be read.
+    pub(crate) fn remote(&self) -> Result<Option<RemoteOptions>, ConfigError> {
+        match &self.command {
+            Command::Sql(arguments) => arguments.remote.options(self.common.data_dir.as_deref()),
+            Command::Serve(_) | Command::Demo | Command::Passwd(_) => Ok(None),
+        }
+    }
 }
 
 impl CommonArgs {
@@ -102,7 +159,11 @@ impl CommonArgs {
             .clone()
             .or_else(|| file.data_dir.clone())
             .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
-        Ok(Settings { data_dir, memory_limit, file })
+        let origin = match &self.config {
+            Some(path) => path.display().to_string(),
+            None => DEFAULT_CONFIG.to_owned(),
+        };
+        Ok(Settings { data_dir, memory_limit, file, origin })
     }
 }
 

@@ -10,15 +10,20 @@ use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
 use fjord_catalog::storage::Storage;
 use fjord_engine::engine::{Engine, EngineOptions};
+use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
 use fjord_engine::session::{Session, SessionOptions};
 
 use crate::cli::Settings;
-use crate::config::{CatalogConfig, CatalogKind, MemoryLimit};
+use crate::config::{CatalogConfig, CatalogKind, ConfigError, LimitsConfig, MemoryLimit};
+use crate::files::ServerFiles;
 
 /// The catalog that is always there.
 const DEFAULT_CATALOG: &str = "iceberg";
 /// The schema of sessions that name none.
 const DEFAULT_SCHEMA: &str = "default";
+
+/// Where a server remembers its statements, below the data directory.
+const HISTORY_DIR: &str = "queries";
 
 /// An engine with its catalogs, and the directory that it lives in.
 #[derive(Debug)]
@@ -29,9 +34,33 @@ pub struct Lakehouse {
 }
 
 impl Lakehouse {
-    /// Opens the data directory, making it where needed.
+    /// Opens the data directory, making it where needed. What statements have come to is known
+    /// while the process lives.
     pub(crate) async fn open(settings: &Settings) -> Result<Self> {
         let data_dir = make_directory(&settings.data_dir)?;
+        Self::open_with(settings, data_dir, queries(&settings.file.limits)).await
+    }
+
+    /// The same for a server: the history of statements outlives it, and `observer` is told of
+    /// each that has ended.
+    pub(crate) async fn open_server(
+        settings: &Settings,
+        observer: Arc<dyn QueryObserver>,
+    ) -> Result<Self> {
+        let data_dir = make_directory(&settings.data_dir)?;
+        let queries = QueriesOptions {
+            history_dir: Some(data_dir.join(HISTORY_DIR)),
+            observer: Some(observer),
+            ..queries(&settings.file.limits)
+        };
+        Self::open_with(settings, data_dir, queries).await
+    }
+
+    async fn open_with(
+        settings: &Settings,
+        data_dir: PathBuf,
+        queries: QueriesOptions,
+    ) -> Result<Self> {
         let storage = Storage::local();
         let engine = Engine::try_new(EngineOptions {
             memory_limit_bytes: settings.memory_limit.map(limit_bytes),
@@ -39,6 +68,7 @@ impl Lakehouse {
             target_partitions: None,
             storage: storage.clone(),
             file_relations: fjord_connectors::file_relations(),
+            queries,
         })?;
         let mut lakehouse = Self { engine, data_dir, embedded: Vec::new() };
         for catalog in catalogs(&settings.file.catalogs) {
@@ -79,6 +109,26 @@ impl Lakehouse {
         self.engine.session(SessionOptions::default())
     }
 
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Which files a server's statements may name: never the data directory, a warehouse, or what
+    /// the configuration keeps secrets in.
+    ///
+    /// # Errors
+    /// For a `[storage]` prefix that overlaps with one of these.
+    pub(crate) fn file_policy(&self, settings: &Settings) -> Result<ServerFiles, ConfigError> {
+        let catalogs = self.engine.catalogs();
+        let warehouses = catalogs.iter().filter_map(|c| c.warehouse().strip_prefix("file://"));
+        let mut forbidden: Vec<PathBuf> = warehouses.map(PathBuf::from).collect();
+        forbidden.push(self.data_dir.clone());
+        forbidden.extend(settings.file.auth.passwords.clone());
+        forbidden.extend(settings.file.tls.iter().map(|tls| tls.key.clone()));
+        ServerFiles::try_new(&settings.origin, &settings.file.storage, forbidden)
+    }
+
     /// Where everything lives.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
@@ -102,6 +152,22 @@ fn catalogs(configured: &[CatalogConfig]) -> Vec<CatalogConfig> {
     });
     let others = configured.iter().filter(|c| !is_default(c)).cloned();
     std::iter::once(default).chain(others).collect()
+}
+
+/// The limits of `[limits]`, the defaults where it says nothing.
+fn queries(limits: &LimitsConfig) -> QueriesOptions {
+    let defaults = QueriesOptions::default();
+    QueriesOptions {
+        running_max: limits.queries_running_max.unwrap_or(defaults.running_max),
+        queued_max: limits.queries_queued_max.unwrap_or(defaults.queued_max),
+        limits: QueryLimits {
+            time: limits.query_time.unwrap_or(defaults.limits.time),
+            rows: limits.query_rows,
+            memory_bytes: limits.query_memory.map(limit_bytes),
+        },
+        history_entries_max: limits.history_entries.unwrap_or(defaults.history_entries_max),
+        ..defaults
+    }
 }
 
 fn make_directory(path: &Path) -> Result<PathBuf> {

@@ -1,12 +1,24 @@
-//! The composition root of the binary `fjord`: configuration, start-up, shell, demo.
+//! The composition root of the binary `fjord`: configuration, start-up, server, shell, demo.
 //!
 //! Modules are listed bottom-up.
 
 pub mod config;
 mod report;
+mod stamp;
+mod files;
+mod progress;
+mod client;
 pub mod cli;
+mod telemetry;
+mod tls;
+mod auth;
 pub mod compose;
+mod flight;
+mod http;
+mod serve;
+pub mod bench;
 mod shell;
+mod sql;
 mod demo;
 mod start;
 

@@ -36,7 +36,7 @@ impl AsyncDB for SltSession {
         let [statement] = statements.as_slice() else {
             return Err(Error::new(ErrorKind::Syntax, "one statement a record, please"));
         };
-        output(self.session.execute(statement).await?).await
+        output(self.session.submit(statement, "slt").await?).await
     }
 
     async fn shutdown(&mut self) {}

@@ -11,6 +11,7 @@ use super::entry::{Entry, weigh};
 use super::read::read_file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{FormatVersion, ManifestFile, Snapshot};
+use crate::statistics::{CacheCounters, CacheStatistics};
 use crate::storage::Storage;
 
 /// Limits of [`Manifests`].
@@ -51,6 +52,7 @@ pub struct Manifests {
     file_bytes_max: u64,
     lists: Cache<Box<str>, Arc<Vec<ManifestFile>>>,
     manifests: Cache<ManifestKey, Arc<Vec<Entry>>>,
+    counters: Arc<CacheCounters>,
 }
 
 impl Manifests {
@@ -69,7 +71,13 @@ impl Manifests {
                 weight(key.uri.len() + entries.iter().map(weigh).sum::<usize>())
             })
             .build();
-        Self { storage, file_bytes_max: options.file_bytes_max, lists, manifests }
+        let file_bytes_max = options.file_bytes_max;
+        Self { storage, file_bytes_max, lists, manifests, counters: Arc::default() }
+    }
+
+    /// How both caches have served, together.
+    pub fn statistics(&self) -> CacheStatistics {
+        self.counters.statistics(self.lists.weighted_size() + self.manifests.weighted_size())
     }
 
     /// The manifests of `snapshot`, in the order of its manifest list.
@@ -94,8 +102,10 @@ impl Manifests {
                 format!("manifest list {uri:?} is encrypted, which is not supported"),
             ));
         }
+        self.counters.looked_up();
         self.lists
             .try_get_with(Box::from(uri), async {
+                self.counters.missed();
                 let bytes =
                     read_file(&self.storage, "manifest list", uri, self.file_bytes_max).await?;
                 let uri_owned = uri.to_owned();
@@ -125,8 +135,10 @@ impl Manifests {
             added_snapshot_id: manifest.added_snapshot_id,
             first_row_id: manifest.first_row_id,
         };
+        self.counters.looked_up();
         self.manifests
             .try_get_with(key, async {
+                self.counters.missed();
                 let bytes = read_file(&self.storage, "manifest", uri, self.file_bytes_max).await?;
                 check_length(manifest, bytes.len())?;
                 let manifest = manifest.clone();

@@ -81,6 +81,9 @@ pub(super) async fn list(
         if metas.is_empty() {
             return Err(not_found(path, &pattern, extensions).into());
         }
+        for meta in &metas {
+            access.check_listed(&base.store_url, &meta.location)?;
+        }
         let files = metas.into_iter().map(|meta| listed(meta, &base.path, &base.store_url));
         let listing = listing.get_or_insert_with(|| Listing {
             store: Arc::clone(&base.store),

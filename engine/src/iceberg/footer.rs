@@ -8,6 +8,7 @@ use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use fjord_catalog::statistics::{CacheCounters, CacheStatistics};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use moka::future::Cache;
@@ -32,6 +33,7 @@ static PROCESS_FOOTERS: LazyLock<FooterCache> =
 #[derive(Clone)]
 pub struct FooterCache {
     footers: Cache<FooterKey, Arc<ParquetMetaData>>,
+    counters: Arc<CacheCounters>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +53,12 @@ impl FooterCache {
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .build();
-        Self { footers }
+        Self { footers, counters: Arc::default() }
+    }
+
+    /// How the cache has served.
+    pub fn statistics(&self) -> CacheStatistics {
+        self.counters.statistics(self.footers.weighted_size())
     }
 
     /// The cache that scans share when the session brings none of its own.
@@ -126,7 +133,9 @@ impl FooterReader {
     /// The page index comes with it, asked for or not: it lies beside the footer, so that mostly
     /// one request reads both, and a reader that is not given it would load it at every opening.
     async fn footer(&self) -> Result<Arc<ParquetMetaData>, ParquetError> {
+        self.cache.counters.looked_up();
         let load = async {
+            self.cache.counters.missed();
             let metadata = ParquetMetaDataReader::new()
                 .with_prefetch_hint(self.metadata_size_hint)
                 .with_page_index_policy(PageIndexPolicy::Optional)

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::datatypes::FieldRef;
+use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::metastore::View;
@@ -13,10 +16,14 @@ use sqlparser::ast::ObjectName;
 use tokio::sync::OnceCell;
 
 use super::files::{FilePolicy, SessionFiles};
+use super::pins::{Pins, pinned_view};
 use super::variables::{SharedVariables, Variables};
+use crate::access::AccessPolicy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::queries::{QueryHandle, Viewer};
 use crate::query::PinnedRelation;
 use crate::services::Services;
+use crate::session_settings::SessionSettings;
 
 /// What unqualified names mean, and which views are being expanded.
 #[derive(Clone, Debug)]
@@ -47,6 +54,21 @@ pub(crate) enum Loaded {
     View(Arc<View>),
 }
 
+/// With what a statement runs beside its text.
+#[derive(Clone, Debug, Default)]
+pub struct StatementOptions {
+    /// Values of `$1`, `$2` …
+    pub parameters: Vec<ScalarValue>,
+    /// What names stood for when the statement was planned before; `None`: what they do now.
+    pub pins: Option<Pins>,
+    /// What `now()` says; `None`: the time at which planning begins.
+    pub now: Option<DateTime<Utc>>,
+    /// The admitted query that the statement is a part of: its limits hold from planning on. The
+    /// caller puts the work into [`QueryHandle::during`] and the result into
+    /// [`QueryHandle::track`].
+    pub query: Option<QueryHandle>,
+}
+
 /// One statement's world.
 #[derive(Debug)]
 pub(crate) struct StatementContext {
@@ -58,17 +80,28 @@ pub(crate) struct StatementContext {
     /// DataFusion's session for this statement.
     pub(crate) state: Arc<SessionState>,
     pub(crate) files: SessionFiles,
-    /// Values of `$1`, `$2` …, when EXECUTE gave some.
+    /// What the user may do; `None`: everything.
+    pub(crate) access: Option<Arc<dyn AccessPolicy>>,
+    /// Values of `$1`, `$2` …, when EXECUTE or a client gave some.
     pub(crate) parameters: Vec<ScalarValue>,
-    pins: Pins,
+    /// What is known of the types of `$1`, `$2` … while a statement is only described.
+    pub(crate) parameter_types: Option<Vec<Option<FieldRef>>>,
+    /// Who asks.
+    pub(crate) viewer: Viewer,
+    /// The query as the registry knows it; `None` for statements that were not admitted.
+    query: Option<QueryHandle>,
+    /// What names stood for when the statement was planned before, if it was.
+    earlier: Option<Arc<Pins>>,
+    seen: Seen,
 }
 
-type Pin = Arc<OnceCell<Loaded>>;
+type Once = Arc<OnceCell<Loaded>>;
 
 /// Tables and views that the statement has seen; each is loaded once.
 #[derive(Debug, Default)]
-struct Pins {
-    loaded: Mutex<HashMap<(String, TableName), Pin>>,
+struct Seen {
+    loaded: Mutex<HashMap<(String, TableName), Once>>,
+    pins: Mutex<Pins>,
     tables: Mutex<HashMap<(String, TableName), Table>>,
     receipt: Mutex<Vec<PinnedRelation>>,
 }
@@ -78,12 +111,61 @@ impl StatementContext {
         services: Arc<Services>,
         shared: Arc<SharedVariables>,
         policy: Arc<dyn FilePolicy>,
+        options: StatementOptions,
     ) -> Result<Self> {
+        let StatementOptions { parameters, pins, now, query } = options;
         let variables = shared.snapshot();
-        let state = Arc::new(services.session_state(variables.config.clone())?);
+        let state = Arc::new(services.session_state(variables.config.clone(), now)?);
         let files = SessionFiles { storage: services.storage.clone(), policy };
-        let pins = Pins::default();
-        Ok(Self { services, shared, variables, state, files, parameters: Vec::new(), pins })
+        Ok(Self {
+            services,
+            shared,
+            variables,
+            state,
+            files,
+            access: None,
+            parameters,
+            parameter_types: None,
+            viewer: Viewer::default(),
+            query,
+            earlier: pins.map(Arc::new),
+            seen: Seen::default(),
+        })
+    }
+
+    /// The same statement, asked by `viewer`, who may do what `access` says.
+    #[must_use]
+    pub(crate) fn asked_by(
+        mut self,
+        viewer: Viewer,
+        access: Option<Arc<dyn AccessPolicy>>,
+    ) -> Self {
+        self.viewer = viewer;
+        self.access = access;
+        self
+    }
+
+    fn limit(&self, query: &QueryHandle) {
+        if let Some(settings) = self.state.config_options().extensions.get::<SessionSettings>() {
+            query.limit(settings.limits());
+        }
+    }
+
+    /// What operators run with, in the query that the statement is a part of, if it is.
+    pub(crate) fn task(&self) -> Arc<TaskContext> {
+        match &self.query {
+            Some(query) => self.task_of(query),
+            None => Arc::new(TaskContext::from(self.state.as_ref())),
+        }
+    }
+
+    /// The same in another query, for a plan that is run again: the process's runtime, in which
+    /// the query has memory of its own.
+    pub(crate) fn task_of(&self, query: &QueryHandle) -> Arc<TaskContext> {
+        self.limit(query);
+        let task = TaskContext::from(self.state.as_ref());
+        let partitions = self.state.config().target_partitions();
+        Arc::new(task.with_runtime(query.runtime(self.state.runtime_env(), partitions)))
     }
 
     /// The same session, with a pin table of its own: a statement inside a statement.
@@ -94,9 +176,19 @@ impl StatementContext {
             variables: self.variables.clone(),
             state: Arc::clone(&self.state),
             files: self.files.clone(),
+            access: self.access.clone(),
             parameters,
-            pins: Pins::default(),
+            parameter_types: None,
+            earlier: self.earlier.clone(),
+            seen: Seen::default(),
+            viewer: self.viewer.clone(),
+            query: self.query.clone(),
         }
+    }
+
+    /// The same session, of whose parameters only types are known, and not of all.
+    pub(crate) fn with_parameter_types(&self, types: Vec<Option<FieldRef>>) -> Self {
+        Self { parameter_types: Some(types), ..self.with_parameters(Vec::new()) }
     }
 
     /// The session's current catalog and schema.
@@ -157,15 +249,15 @@ impl StatementContext {
     /// The table or view behind a name, loaded once for the whole statement.
     pub(crate) async fn load(&self, name: &QualifiedName) -> Result<Loaded> {
         let key = (name.catalog.name().to_owned(), name.name.clone());
-        let pin = {
-            let mut pins = self.pins.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(pins.entry(key).or_default())
+        let once = {
+            let mut loaded = self.seen.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(loaded.entry(key).or_default())
         };
-        let loaded = pin.get_or_try_init(|| load(name)).await?;
+        let loaded = once.get_or_try_init(|| self.load_pinned(name)).await?;
         let Loaded::Table(table) = loaded else { return Ok(loaded.clone()) };
         // Two spellings may lead to one table: what was loaded first is what the statement sees.
         let key = (name.catalog.name().to_owned(), table.name().clone());
-        let mut tables = self.pins.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.seen.tables.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Loaded::Table(tables.entry(key).or_insert_with(|| table.clone()).clone()))
     }
 
@@ -180,7 +272,7 @@ impl StatementContext {
     /// Refuses to replace `now` when the statement has read an older state of it: the rows that
     /// came in between are in neither.
     pub(crate) fn check_as_read(&self, catalog: &Catalog, now: &Table) -> Result<()> {
-        let tables = self.pins.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.seen.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let moved = tables.iter().any(|((of, _), read)| {
             let same = read.name() == now.name() || read.metadata().uuid() == now.metadata().uuid();
             of == catalog.name() && same && read.metadata_location() != now.metadata_location()
@@ -206,7 +298,7 @@ impl StatementContext {
             name: format!("{}.{}", catalog.name(), table.name()),
             snapshot_id,
         };
-        let mut receipt = self.pins.receipt.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut receipt = self.seen.receipt.lock().unwrap_or_else(PoisonError::into_inner);
         if !receipt.contains(&pinned) {
             receipt.push(pinned);
         }
@@ -214,7 +306,35 @@ impl StatementContext {
 
     /// What the statement has read so far.
     pub(crate) fn receipt(&self) -> Vec<PinnedRelation> {
-        self.pins.receipt.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.receipt.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the statement's names have stood for so far.
+    pub(crate) fn pins(&self) -> Pins {
+        self.seen.pins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Loads a table or view: as it was when the statement was planned before, else as it is now.
+    async fn load_pinned(&self, name: &QualifiedName) -> Result<Loaded> {
+        let key = name.to_string();
+        let earlier = self.earlier.as_ref().and_then(|pins| pins.of(&key));
+        let loaded = match earlier {
+            Some(pin) if pin.is_table() => {
+                let table = name.catalog.load_table_at(&pin.table_name()?, &pin.version).await;
+                Loaded::Table(table.map_err(|e| pin.expired(e))?)
+            }
+            Some(pin) => match load(name).await? {
+                Loaded::View(view) if pinned_view(&view) == pin.version => Loaded::View(view),
+                _ => return Err(pin.changed()),
+            },
+            None => load(name).await?,
+        };
+        let mut pins = self.seen.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        match &loaded {
+            Loaded::Table(table) => pins.add_table(key, table),
+            Loaded::View(view) => pins.add_view(key, view),
+        }
+        Ok(loaded)
     }
 }
 

@@ -10,6 +10,7 @@ use std::thread;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
+use tracing::Instrument;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -82,6 +83,8 @@ where
     let runtime = Handle::current();
     let (send, receive) = oneshot::channel();
     let (still_wanted, cancelled) = oneshot::channel::<()>();
+    // What is logged there belongs to the same query.
+    let work = work.instrument(tracing::Span::current());
     start(
         move || {
             runtime.block_on(async move {

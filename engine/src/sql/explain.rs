@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::format::ExplainFormat;
 use datafusion::logical_expr::{ExplainOption, LogicalPlanBuilder};
 use datafusion::physical_plan::displayable;
@@ -85,12 +85,17 @@ async fn explain_insert(
     ])
 }
 
-/// The logical and the physical plan as the rows that EXPLAIN of a query yields.
-fn shown(plans: [String; 2]) -> Result<QueryResult> {
-    let schema = Arc::new(Schema::new(vec![
+/// The columns of every EXPLAIN.
+pub(crate) fn columns() -> SchemaRef {
+    Arc::new(Schema::new(vec![
         Field::new("plan_type", DataType::Utf8, false),
         Field::new("plan", DataType::Utf8, false),
-    ]));
+    ]))
+}
+
+/// The logical and the physical plan as the rows that EXPLAIN of a query yields.
+fn shown(plans: [String; 2]) -> Result<QueryResult> {
+    let schema = columns();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from(vec!["logical_plan", "physical_plan"])),
         Arc::new(StringArray::from(plans.to_vec())),

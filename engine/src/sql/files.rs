@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::{FileAccess, StoreLocation};
+use object_store::path::Path as ObjectPath;
+use url::Url;
 
 use crate::error::{Error, Result};
 
@@ -56,6 +58,14 @@ impl FileAccess for SessionFiles {
     fn resolve(&self, uri: &str) -> datafusion::error::Result<StoreLocation> {
         Ok(self.locate(uri)?)
     }
+
+    fn check_listed(&self, store_url: &Url, path: &ObjectPath) -> datafusion::error::Result<()> {
+        let location = match store_url.scheme() {
+            "file" => format!("/{path}"),
+            _ => format!("{store_url}{path}"),
+        };
+        Ok(self.policy.check(&location)?)
+    }
 }
 
 /// An absolute, normalised form: `..` is taken out before any policy looks at it.
@@ -64,6 +74,14 @@ fn absolute(uri: &str) -> Result<String> {
         return Err(Error::invalid("a file name is empty"));
     }
     if let Some((scheme, rest)) = uri.split_once("://") {
+        // Neither is repeated in the message: errors are kept and shown.
+        let authority = rest.split('/').next().unwrap_or_default();
+        if scheme != "file" && (authority.contains('@') || rest.contains('?')) {
+            return Err(Error::invalid(format!(
+                "a file on {scheme:?} was named by a URI with credentials or a signature in it; \
+                 configure them instead"
+            )));
+        }
         if rest.split('/').any(|part| part == "..") {
             return Err(Error::invalid(format!("file {uri:?}: \"..\" is not allowed in a URI")));
         }

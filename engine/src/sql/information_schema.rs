@@ -25,13 +25,14 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::metastore::{Entry, EntryKind};
-use fjord_catalog::name::{Namespace, TableName};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::context::StatementContext;
+use crate::access::AccessPolicy;
 use crate::error::{Error, Result};
 use crate::sql::information::{InformationTable, columns_of};
-use crate::sql::scope::{INFORMATION_SCHEMA, Queries};
+use crate::sql::names;
+use crate::sql::scope::{INFORMATION_SCHEMA, Queries, is_visible};
 use crate::sql::show::columns::{ColumnRow, query_columns, table_columns, view_columns};
 
 /// The name of the schema, in every catalog.
@@ -48,7 +49,8 @@ pub(crate) fn relation(
 ) -> Result<Arc<dyn TableProvider>> {
     let table = InformationTable::by_name(table)?;
     let queries = super::session_queries::queries(ctx);
-    Ok(Arc::new(InformationProvider::new(table, catalog.clone(), queries)))
+    let provider = InformationProvider::new(table, catalog.clone(), queries);
+    Ok(Arc::new(provider.with_access(ctx.access.clone())))
 }
 
 /// Schemas listed at the same time.
@@ -72,7 +74,14 @@ impl InformationProvider {
         queries: Arc<dyn Queries>,
     ) -> Self {
         let schema = table.schema();
-        Self { source: Source { table, catalog, queries, schema, filters: Arc::default() } }
+        let filters = Arc::default();
+        Self { source: Source { table, catalog, queries, access: None, schema, filters } }
+    }
+
+    /// As somebody sees it who may do what `access` says.
+    fn with_access(mut self, access: Option<Arc<dyn AccessPolicy>>) -> Self {
+        self.source.access = access;
+        self
     }
 }
 
@@ -174,6 +183,7 @@ struct Source {
     table: InformationTable,
     catalog: Catalog,
     queries: Arc<dyn Queries>,
+    access: Option<Arc<dyn AccessPolicy>>,
     schema: SchemaRef,
     filters: Arc<NameFilters>,
 }
@@ -231,13 +241,15 @@ impl Source {
     }
 
     async fn admitted_schemas(&self) -> Result<Vec<String>> {
-        let listed = self.catalog.metastore().list_namespaces().await?;
-        let mut schemas: Vec<String> = listed.iter().map(ToString::to_string).collect();
-        schemas.push(INFORMATION_SCHEMA.to_owned());
-        schemas.sort();
-        schemas.dedup();
+        let mut schemas = names::schemas(&self.catalog).await?;
+        schemas.retain(|schema| schema == INFORMATION_SCHEMA || self.is_visible(schema, None));
         let keep = self.admit(&self.filters.schemas, &schemas, None)?;
         Ok(kept(schemas, &keep))
+    }
+
+    fn is_visible(&self, schema: &str, table: Option<&str>) -> bool {
+        let is_own = schema.eq_ignore_ascii_case(INFORMATION_SCHEMA);
+        is_own || is_visible(self.access.as_deref(), self.catalog.name(), Some(schema), table)
     }
 
     /// Which names the filters admit; `tables` is as long as `schemas` when given.
@@ -306,16 +318,10 @@ impl Source {
 
     /// The admitted entries of one schema.
     async fn list(&self, schema: String) -> Result<Listed> {
-        let entries = if schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
-            own_entries()?
-        } else {
-            match self.catalog.metastore().list(&Namespace::parse(&schema)?).await {
-                Ok(entries) => entries,
-                // Dropped since the schemas were listed.
-                Err(e) if e.kind() == fjord_catalog::ErrorKind::NotFound => Vec::new(),
-                Err(e) => return Err(e.into()),
-            }
-        };
+        let mut entries = names::entries(&self.catalog, &schema).await?;
+        if !schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+            entries.retain(|entry| self.is_visible(&schema, Some(&entry.name.name)));
+        }
         let names: Vec<String> = entries.iter().map(|e| e.name.name.clone()).collect();
         let schemas = vec![schema.clone(); names.len()];
         let keep = self.admit(&self.filters.tables, &schemas, Some(&names))?;
@@ -402,17 +408,6 @@ fn column_cells(position: i64, column: ColumnRow) -> Vec<Cell> {
         Cell::from(column.ty),
         Cell::Text(column.comment),
     ]
-}
-
-fn own_entries() -> Result<Vec<Entry>> {
-    let namespace = Namespace::parse(INFORMATION_SCHEMA)?;
-    InformationTable::ALL
-        .into_iter()
-        .map(|table| {
-            let name = TableName::new(namespace.clone(), table.name())?;
-            Ok(Entry { name, kind: EntryKind::Table })
-        })
-        .collect()
 }
 
 fn kept<T>(items: Vec<T>, keep: &[bool]) -> Vec<T> {

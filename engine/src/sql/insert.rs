@@ -143,7 +143,7 @@ impl<'a> InsertParts<'a> {
 }
 
 /// `PARTITION (p = v, q)`: values of the static columns by position in the table.
-type Constants = BTreeMap<usize, ScalarValue>;
+pub(crate) type Constants = BTreeMap<usize, ScalarValue>;
 
 fn static_partition(
     ctx: &StatementContext,
@@ -278,7 +278,7 @@ pub(crate) fn find_column(table: &Table, schema: &SchemaRef, name: &ast::Ident) 
 }
 
 /// Puts the rows' columns in the table's order; what was not given is NULL or the write default.
-fn align(
+pub(crate) fn align(
     ctx: &StatementContext,
     rows: LogicalPlan,
     table: &Table,

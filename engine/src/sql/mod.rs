@@ -7,13 +7,17 @@
 //!
 //! Everything below `router` runs on a deep stack ([`deep`]), whatever recurses there.
 
+pub mod limits;
 pub mod quote;
 pub mod types;
 pub mod literal;
 pub mod scope;
 pub mod information;
+pub(crate) mod names;
+pub mod keywords;
 pub(crate) mod deep;
 pub(crate) mod dialect;
+pub(crate) mod placeholders;
 pub(crate) mod time_travel;
 pub(crate) mod copy;
 pub(crate) mod titles;
@@ -22,10 +26,13 @@ pub mod show;
 pub mod run;
 pub mod statement;
 pub(crate) mod depth;
+pub(crate) mod lane;
 pub(crate) mod parse;
 pub(crate) mod variables;
 pub mod files;
+pub mod pins;
 pub(crate) mod context;
+pub(crate) mod bytes;
 pub(crate) mod template;
 pub(crate) mod tuples;
 pub(crate) mod multiset;
@@ -34,6 +41,8 @@ pub(crate) mod relation;
 pub(crate) mod spelling;
 pub(crate) mod merged;
 pub(crate) mod information_schema;
+pub(crate) mod system;
+pub(crate) mod access;
 pub(crate) mod resolve;
 pub(crate) mod provider;
 pub(crate) mod plan;
@@ -45,10 +54,14 @@ pub(crate) mod ctas;
 pub(crate) mod delete;
 pub(crate) mod explain;
 pub(crate) mod prepare;
+pub(crate) mod ingest;
+pub(crate) mod kind;
+pub(crate) mod planned;
 pub(crate) mod router;
+pub(crate) mod describe;
 pub(crate) mod complete;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use sqlparser::ast::Ident;
 

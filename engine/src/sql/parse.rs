@@ -12,12 +12,10 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::FjordDialect;
+use super::limits::SCRIPT_BYTES_MAX;
 use super::statement::{Explain, Parsed, Prepared, Statement};
-use super::{copy, ddl, deep, depth, time_travel};
+use super::{copy, ddl, deep, depth, lane, placeholders, time_travel};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Bytes of one script.
-const SCRIPT_BYTES_MAX: usize = 16 << 20;
 
 /// Statements of one script.
 const STATEMENTS_MAX: usize = 100_000;
@@ -61,8 +59,10 @@ pub(crate) fn parse_script(script: &str) -> Result<Vec<Statement>> {
             let position = (first.span.start.line, first.span.start.column);
             // A query inside reaches to the end of the text at most: not into the next statement.
             let up_to_here = script.get(..to).unwrap_or(&script);
-            let parsed = Arc::new(parse_tokens(&dialect, part, up_to_here)?);
-            statements.push(Statement { text, position, parsed });
+            let (parsed, parameters) = parse_tokens(&dialect, part, up_to_here)?;
+            let parsed = Arc::new(parsed);
+            let lane = lane::of(&parsed);
+            statements.push(Statement { text, position, parameters, parsed, lane });
         }
         Ok(statements)
     })
@@ -95,9 +95,15 @@ fn trimmed(mut tokens: &[TokenWithSpan]) -> &[TokenWithSpan] {
     tokens
 }
 
-fn parse_tokens(dialect: &FjordDialect, tokens: &[TokenWithSpan], script: &str) -> Result<Parsed> {
+/// The statement, and how many values it takes.
+fn parse_tokens(
+    dialect: &FjordDialect,
+    tokens: &[TokenWithSpan],
+    script: &str,
+) -> Result<(Parsed, usize)> {
     depth::check_tokens(tokens)?;
-    let tokens = time_travel::respell(tokens.to_vec());
+    let (tokens, parameters) = placeholders::number(tokens.to_vec())?;
+    let tokens = time_travel::respell(tokens);
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(PARSER_RECURSION_MAX)
         .with_tokens_with_locations(tokens);
@@ -112,7 +118,9 @@ fn parse_tokens(dialect: &FjordDialect, tokens: &[TokenWithSpan], script: &str) 
         Some(head) => head.over(statement, &parser, met).map_err(|e| located(&parser, e))?,
         None => statement,
     };
-    depth::settle(parsed)
+    // What a PREPARE takes is for its EXECUTE to give.
+    let parameters = if matches!(parsed, Parsed::Prepare(..)) { 0 } else { parameters };
+    Ok((depth::settle(parsed)?, parameters))
 }
 
 fn parse_whole(parser: &mut Parser<'_>) -> Result<Parsed, ParserError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::context::SessionState;
@@ -16,7 +16,7 @@ use sqlparser::ast;
 use super::context::{Scope, StatementContext};
 use super::provider::PlanningContext;
 use super::spelling::{self, Spellings};
-use super::{guard, merged, relation, resolve, titles};
+use super::{bytes, guard, merged, relation, resolve, titles};
 use crate::error::{Error, ErrorKind, Result};
 use crate::numbers::{exact, floats};
 
@@ -37,6 +37,7 @@ pub(crate) async fn plan_query_in(
 ) -> Result<LogicalPlan> {
     guard::check(&mut query)?;
     floats::respell(&mut query);
+    bytes::respell(&mut query);
     let names: Vec<&str> = ctx.services.file_relations.iter().map(|r| r.name()).collect();
     let requests = relation::collect(&mut query, &names)?;
     let opened = resolve::open_all(ctx, scope, requests).await?;
@@ -66,9 +67,7 @@ pub(crate) async fn plan_query_in(
         }
         planning.add(key, relation.table, &spellings)?;
     }
-    let mut context = PlannerContext::new().with_prepare_param_data_types(
-        ctx.parameters.iter().map(|v| Some(parameter_field(v))).collect(),
-    );
+    let mut context = PlannerContext::new().with_prepare_param_data_types(parameter_fields(ctx));
     let statement = ast::Statement::Query(Box::new(query));
     let plan =
         SqlToRel::new(&planning).sql_statement_to_plan_with_context(statement, &mut context)?;
@@ -81,8 +80,16 @@ pub(crate) async fn plan_query_in(
     restore_aliases(plan, &left, &right)
 }
 
-fn parameter_field(value: &ScalarValue) -> arrow::datatypes::FieldRef {
-    Arc::new(arrow::datatypes::Field::new("parameter", value.data_type(), true))
+/// What is known of the parameters' types: their values', or what a description gathered.
+fn parameter_fields(ctx: &StatementContext) -> Vec<Option<FieldRef>> {
+    match &ctx.parameter_types {
+        Some(types) => types.clone(),
+        None => ctx.parameters.iter().map(|v| Some(parameter_field(v))).collect(),
+    }
+}
+
+fn parameter_field(value: &ScalarValue) -> FieldRef {
+    Arc::new(Field::new("parameter", value.data_type(), true))
 }
 
 fn check_size(plan: &LogicalPlan) -> Result<()> {
@@ -150,10 +157,9 @@ pub(crate) async fn physical(
 pub(crate) fn constant_expr(ctx: &StatementContext, mut expr: ast::Expr) -> Result<ScalarValue> {
     let shown = expr.to_string();
     Spellings::default().respell_expr(&mut expr)?;
+    bytes::respell_expr(&mut expr);
     let planning = PlanningContext::new(&ctx.state);
-    let mut context = PlannerContext::new().with_prepare_param_data_types(
-        ctx.parameters.iter().map(|v| Some(parameter_field(v))).collect(),
-    );
+    let mut context = PlannerContext::new().with_prepare_param_data_types(parameter_fields(ctx));
     let expr = SqlToRel::new(&planning)
         .sql_to_expr(expr, &DFSchema::empty(), &mut context)
         .and_then(|e| substitute(e, &ctx.parameters))

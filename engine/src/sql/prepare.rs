@@ -2,6 +2,8 @@
 //!
 //! A kept plan would keep its tables' snapshots, and lose what later statements changed.
 
+use std::sync::Arc;
+
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr as DfExpr, ExprSchemable};
 use datafusion::sql::planner::SqlToRel;
@@ -36,6 +38,20 @@ pub(crate) async fn run(ctx: &StatementContext, statement: &Statement) -> Result
             ctx.shared.deallocate(&name)?;
             Ok(QueryResult::done(format!("deallocated {name}")))
         }
+        Statement::Execute { .. } => {
+            let (inner, prepared) = bind(ctx, statement)?;
+            router::run(&inner, &prepared.statement).await
+        }
+        other => Err(Error::unsupported(format!("{other} is not supported"))),
+    }
+}
+
+/// The statement that EXECUTE means, and a context with its values.
+pub(crate) fn bind(
+    ctx: &StatementContext,
+    statement: &Statement,
+) -> Result<(StatementContext, Arc<Prepared>)> {
+    match statement {
         Statement::Execute {
             name: Some(name),
             parameters,
@@ -57,17 +73,17 @@ pub(crate) async fn run(ctx: &StatementContext, statement: &Statement) -> Result
                 return Err(Error::invalid("the name of a prepared statement has one part"));
             };
             let values = parameters.iter().chain(using.iter().map(|u| &u.expr));
-            execute(ctx, &name, values.cloned().collect()).await
+            bind_values(ctx, &name, values.cloned().collect())
         }
         other => Err(Error::unsupported(format!("{other} is not supported"))),
     }
 }
 
-async fn execute(
+fn bind_values(
     ctx: &StatementContext,
     name: &str,
     values: Vec<sqlparser::ast::Expr>,
-) -> Result<QueryResult> {
+) -> Result<(StatementContext, Arc<Prepared>)> {
     let prepared = ctx.variables.prepared(name)?;
     if !prepared.types.is_empty() && prepared.types.len() != values.len() {
         return Err(Error::invalid(format!(
@@ -100,6 +116,5 @@ async fn execute(
         }
         parameters.push(value);
     }
-    let inner = ctx.with_parameters(parameters);
-    router::run(&inner, &prepared.statement).await
+    Ok((ctx.with_parameters(parameters), prepared))
 }

@@ -14,10 +14,8 @@ use sqlparser::ast::{
 };
 
 use super::context::name_parts;
+use super::limits::RELATIONS_MAX;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Relations that one query may name.
-const RELATIONS_MAX: usize = 2_000;
 
 /// Relations of one query after every CTE is put where it is used, which is what the planner does:
 /// forty CTEs that each join the one before with itself would be a trillion.

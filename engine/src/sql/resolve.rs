@@ -17,7 +17,8 @@ use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr};
 
 use super::context::{Loaded, QualifiedName, Scope, StatementContext};
 use super::relation::{AsOf, Request, Source};
-use super::{information_schema, parse, plan, time_travel};
+use super::{access, information_schema, parse, plan, system, time_travel};
+use crate::access::Privilege;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::metadata::metadata_table;
 use crate::iceberg::table::IcebergTable;
@@ -79,6 +80,13 @@ async fn open_named(
         let table = name.name.name.to_lowercase();
         return information_schema::relation(ctx, &name.catalog, &table);
     }
+    if let Some(relation) = system::relation(ctx, name).await {
+        if as_of.is_some() {
+            return Err(Error::unsupported(format!("\"{name}\" has no versions")));
+        }
+        return relation;
+    }
+    access::permit(ctx, Privilege::Read, name)?;
     if let Some((base, kind)) = name.name.name.rsplit_once('$') {
         let base = QualifiedName {
             catalog: name.catalog.clone(),

@@ -1,22 +1,33 @@
 //! From a parsed statement to the function of its family: one match, nothing else.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use futures::TryStreamExt;
 use sqlparser::ast::Statement as Sql;
 
 use super::context::StatementContext;
 use super::ddl::ast::DdlStatement;
+use super::kind;
+use super::planned::PlannedQuery;
 use super::run::{self, Outcome};
 use super::statement::Parsed;
-use super::{copy, ctas, delete, explain, insert, prepare, select, session_queries, settings};
-use crate::error::{Error, Result};
+use super::{
+    access, copy, ctas, delete, explain, insert, prepare, select, session_queries, settings, system,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::queries::QueryKind;
 use crate::query::QueryResult;
 
 /// The future of a statement; boxed because EXECUTE and EXPLAIN hold statements.
 pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<QueryResult>> + Send + 'a>>;
 
-/// Runs one statement.
+/// Runs one statement, if the user may.
 pub(crate) fn run<'a>(ctx: &'a StatementContext, statement: &'a Parsed) -> Running<'a> {
+    if let Err(denied) = access::check(ctx, statement) {
+        return Box::pin(std::future::ready(Err(denied)));
+    }
     match statement {
         Parsed::Sql(sql) => run_sql(ctx, sql),
         Parsed::Ddl(statement) => match statement.as_ref() {
@@ -24,6 +35,7 @@ pub(crate) fn run<'a>(ctx: &'a StatementContext, statement: &'a Parsed) -> Runni
                 Box::pin(ctas::run(ctx, create))
             }
             DdlStatement::Use(name) => Box::pin(settings::run_use(ctx, name)),
+            DdlStatement::Kill(id) => Box::pin(std::future::ready(system::kill(ctx, id))),
             other => Box::pin(run_other_ddl(ctx, other)),
         },
         Parsed::Copy(copy) => Box::pin(copy::run(ctx, copy)),
@@ -39,6 +51,45 @@ async fn run_other_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Resu
         Outcome::Done(text) => Ok(QueryResult::done(text)),
         Outcome::Rows(batch) => Ok(QueryResult::rows(batch.schema(), vec![batch])),
     }
+}
+
+/// A query that will be planned; boxed as [`Running`] is.
+type Planning<'a> = Pin<Box<dyn Future<Output = Result<PlannedQuery>> + Send + 'a>>;
+
+/// Plans a statement that yields rows and has no effect; any other is a bug of the caller.
+pub(crate) fn plan(ctx: StatementContext, statement: &Parsed) -> Planning<'_> {
+    Box::pin(async move {
+        if kind::of(&ctx, statement)? != QueryKind::Query {
+            return Err(Error::new(ErrorKind::Bug, "a statement that is no query was planned"));
+        }
+        match statement {
+            Parsed::Sql(sql) => match sql.as_ref() {
+                Sql::Query(query) => {
+                    let (plan, schema) = select::plan(&ctx, query).await?;
+                    return Ok(PlannedQuery::of_plan(ctx, plan, schema));
+                }
+                Sql::Execute { .. } => {
+                    let (inner, prepared) = prepare::bind(&ctx, sql)?;
+                    return plan(inner, &prepared.statement).await;
+                }
+                _ => {}
+            },
+            Parsed::Explain(_) | Parsed::Ddl(_) | Parsed::Copy(_) | Parsed::Prepare(..) => {}
+        }
+        // SHOW, DESCRIBE and EXPLAIN: a few rows, gathered now.
+        let result = run(&ctx, statement).await?;
+        let schema = Arc::clone(&result.schema);
+        let rows = result.stream.try_collect().await?;
+        Ok(PlannedQuery::of_rows(ctx, schema, rows))
+    })
+}
+
+/// The columns of a query's rows. EXPLAIN ANALYZE is not run for that.
+pub(crate) async fn columns(ctx: StatementContext, statement: &Parsed) -> Result<SchemaRef> {
+    if let Parsed::Explain(_) = statement {
+        return Ok(explain::columns());
+    }
+    Ok(Arc::clone(plan(ctx, statement).await?.schema()))
 }
 
 fn run_sql<'a>(ctx: &'a StatementContext, sql: &'a Sql) -> Running<'a> {

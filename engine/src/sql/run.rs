@@ -17,8 +17,8 @@ pub enum Outcome {
     Rows(RecordBatch),
 }
 
-/// Runs a statement. Two are not for this function: a CTAS, whose rows are planned by the caller
-/// (with [`create::plan_create`]), and USE, which changes the session.
+/// Runs a statement. Three are not for this function: a CTAS, whose rows are planned by the caller
+/// (with [`create::plan_create`]), USE, which changes the session, and KILL, which no catalog knows.
 pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outcome> {
     let done = match statement {
         DdlStatement::CreateTable(table) if table.query.is_some() => {
@@ -54,8 +54,8 @@ pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outco
         DdlStatement::Describe(what) => {
             return show::describe::run_describe(what, scope).await.map(Outcome::Rows);
         }
-        DdlStatement::Use(_) => {
-            return Err(Error::new(ErrorKind::Bug, "USE reached the runner of DDL"));
+        DdlStatement::Use(_) | DdlStatement::Kill(_) => {
+            return Err(Error::new(ErrorKind::Bug, "USE or CALL reached the runner of DDL"));
         }
     };
     done.map(Outcome::Done)

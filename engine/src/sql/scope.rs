@@ -10,6 +10,7 @@ use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::table::Table;
 use sqlparser::ast::Query;
 
+use crate::access::{AccessObject, AccessPolicy, Privilege};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::ast::ObjectPath;
 
@@ -50,6 +51,7 @@ pub struct SqlScope {
     catalog: String,
     schema: String,
     queries: Arc<dyn Queries>,
+    access: Option<Arc<dyn AccessPolicy>>,
 }
 
 /// A table or view with its catalog; the name may still be in the user's spelling.
@@ -86,7 +88,29 @@ impl SqlScope {
         schema: impl Into<String>,
         queries: Arc<dyn Queries>,
     ) -> Self {
-        Self { catalogs, catalog: catalog.into(), schema: schema.into(), queries }
+        Self { catalogs, catalog: catalog.into(), schema: schema.into(), queries, access: None }
+    }
+
+    /// As somebody sees it who may do what `access` says.
+    #[must_use]
+    pub fn with_access(mut self, access: Option<Arc<dyn AccessPolicy>>) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Whether listings show it.
+    pub fn is_visible(&self, catalog: &str, schema: Option<&str>, table: Option<&str>) -> bool {
+        is_visible(self.access.as_deref(), catalog, schema, table)
+    }
+
+    /// Refuses to change a table or view that the user may not write.
+    pub(crate) fn permit_change(&self, path: &ObjectPath) -> Result<()> {
+        let Some(access) = &self.access else { return Ok(()) };
+        let resolved = self.resolve(path)?;
+        let schema = resolved.name.namespace.to_string();
+        let catalog = resolved.catalog.name();
+        let table = Some(resolved.name.name.as_str());
+        access.check(Privilege::Write, &AccessObject { catalog, schema: Some(&schema), table })
     }
 
     /// Every mounted catalog, in the order of mounting.
@@ -176,6 +200,16 @@ impl SqlScope {
         };
         Ok((self.catalog(catalog)?, Namespace::parse(schema)?))
     }
+}
+
+/// Whether listings for somebody with `access` show it; `None` sees everything.
+pub(crate) fn is_visible(
+    access: Option<&dyn AccessPolicy>,
+    catalog: &str,
+    schema: Option<&str>,
+    table: Option<&str>,
+) -> bool {
+    access.is_none_or(|access| access.is_visible(&AccessObject { catalog, schema, table }))
 }
 
 /// Refuses a name that reads as a metadata table's.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::error::DataFusionError;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, Stream, StreamExt};
 use sqlparser::ast::Query;
@@ -16,15 +17,45 @@ use sqlparser::ast::Query;
 use super::context::StatementContext;
 use super::{deep, plan};
 use crate::error::Result;
-use crate::query::{QueryResult, ResultKind};
+use crate::query::{ORIGIN_KEYS, QueryResult, ResultKind};
 
 /// Runs a query.
 pub(crate) async fn run(ctx: &StatementContext, query: &Query) -> Result<QueryResult> {
+    let (physical, schema) = plan(ctx, query).await?;
+    execute(ctx, physical, ResultKind::Rows, Some(schema))
+}
+
+/// Plans a query: what runs, and the columns of its rows.
+pub(crate) async fn plan(
+    ctx: &StatementContext,
+    query: &Query,
+) -> Result<(Arc<dyn ExecutionPlan>, SchemaRef)> {
     let planned = plan::plan_query(ctx, query.clone()).await?;
     let physical = plan::physical(ctx, &planned).await?;
     // The logical schema has the names that the query wrote; the physical one may not.
-    let schema = Arc::clone(planned.schema().inner());
-    execute(ctx, physical, ResultKind::Rows, Some(schema))
+    let schema = named_like(&with_origins(ctx, planned.schema()), &physical.schema());
+    Ok((physical, schema))
+}
+
+/// The columns, those of tables that were read with where they come from. A relation that the query
+/// calls otherwise is not recognised: no origin is better than a wrong one.
+fn with_origins(ctx: &StatementContext, schema: &DFSchema) -> SchemaRef {
+    let read = ctx.receipt();
+    let fields = schema.iter().map(|(qualifier, field)| {
+        let parts = qualifier.map(TableReference::to_vec).unwrap_or_default();
+        let Ok(name) = ctx.qualify_parts(&parts, &ctx.scope()) else { return Arc::clone(field) };
+        let full_name = name.to_string();
+        if !read.iter().any(|relation| relation.name.eq_ignore_ascii_case(&full_name)) {
+            return Arc::clone(field);
+        }
+        let origin =
+            [name.catalog.name().to_owned(), name.name.namespace.to_string(), name.name.name];
+        let mut metadata = field.metadata().clone();
+        metadata.extend(ORIGIN_KEYS.map(str::to_owned).into_iter().zip(origin));
+        Arc::new(field.as_ref().clone().with_metadata(metadata))
+    });
+    let fields: Vec<FieldRef> = fields.collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 /// Starts a physical plan; every statement that yields or changes rows ends here.
@@ -34,7 +65,17 @@ pub(crate) fn execute(
     kind: ResultKind,
     schema: Option<SchemaRef>,
 ) -> Result<QueryResult> {
-    let task = Arc::new(datafusion::execution::TaskContext::from(ctx.state.as_ref()));
+    execute_in(ctx, ctx.task(), plan, kind, schema)
+}
+
+/// The same with the task's own memory and settings.
+pub(crate) fn execute_in(
+    ctx: &StatementContext,
+    task: Arc<TaskContext>,
+    plan: Arc<dyn ExecutionPlan>,
+    kind: ResultKind,
+    schema: Option<SchemaRef>,
+) -> Result<QueryResult> {
     let stream = execute_stream(Arc::clone(&plan), task)?;
     let schema = match schema {
         Some(named) => named_like(&named, &stream.schema()),

@@ -17,6 +17,7 @@ use crate::error::Result;
 pub(crate) fn sql_scope(ctx: &StatementContext) -> SqlScope {
     let scope = ctx.scope();
     SqlScope::new(ctx.services.catalogs(), scope.catalog, scope.schema, queries(ctx))
+        .with_access(ctx.access.clone())
 }
 
 /// The planner, detached from the statement: streams ask it after planning has ended.

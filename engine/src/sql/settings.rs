@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use fjord_catalog::name::Namespace;
 use sqlparser::ast::{Expr, Reset, Set, Statement, UnaryOperator, Value};
 
 use super::context::{StatementContext, name_parts};
@@ -116,6 +117,26 @@ fn show(ctx: &StatementContext, words: &[String]) -> Result<QueryResult> {
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
         .map_err(datafusion::error::DataFusionError::from)?;
     Ok(QueryResult::rows(schema, vec![batch]))
+}
+
+/// Changes the current catalog, schema or both; what is `None` stays as it is.
+pub(crate) async fn use_schema(
+    ctx: &StatementContext,
+    catalog: Option<&str>,
+    schema: Option<&str>,
+) -> Result<()> {
+    let (catalog_now, schema_now) = (&ctx.variables.catalog, &ctx.variables.schema);
+    let catalog = ctx.services.catalog(catalog.unwrap_or(catalog_now))?;
+    let stored = match schema {
+        Some(schema) => {
+            let namespace = Namespace::parse(schema)?;
+            catalog.metastore().load_namespace(&namespace).await?.0.to_string()
+        }
+        None if catalog.name() == catalog_now => schema_now.clone(),
+        None => DEFAULT_SCHEMA.to_owned(),
+    };
+    ctx.shared.use_schema(catalog.name().to_owned(), stored);
+    Ok(())
 }
 
 /// `USE catalog.schema`, `USE schema`, or `USE catalog` where the current catalog has no such schema.

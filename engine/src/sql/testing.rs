@@ -18,6 +18,7 @@ use futures::TryStreamExt;
 
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
+use crate::queries::QueriesOptions;
 use crate::session::{Session, SessionOptions};
 
 pub(crate) fn engine(memory_limit_bytes: usize) -> Engine {
@@ -28,6 +29,7 @@ pub(crate) fn engine(memory_limit_bytes: usize) -> Engine {
         target_partitions: Some(4),
         storage: Storage::local(),
         file_relations: fjord_connectors::file_relations(),
+        queries: QueriesOptions::default(),
     })
     .unwrap()
 }
@@ -120,8 +122,16 @@ pub(crate) async fn lake() -> TestLake {
 }
 
 impl TestLake {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     pub(crate) fn session(&self) -> Session {
-        self.engine.session(SessionOptions::default())
+        self.session_with(SessionOptions::default())
+    }
+
+    pub(crate) fn session_with(&self, options: SessionOptions) -> Session {
+        self.engine.session(options)
     }
 
     /// Snapshot ids of `t`, oldest first.

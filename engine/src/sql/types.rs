@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use fjord_catalog::spec::{NestedField, PrimitiveType, Type};
 
+use crate::iceberg::types::{EXTENSION_NAME, UUID_EXTENSION};
 use crate::sql::quote::{quote_name, quote_text};
 
 /// How much of a nested type is shown.
@@ -85,6 +86,14 @@ fn primitive_to_sql(ty: &PrimitiveType) -> String {
     }
 }
 
+/// An Arrow column's type in SQL; a uuid is known by its extension.
+pub fn arrow_field_to_sql(field: &Field) -> String {
+    match field.metadata().get(EXTENSION_NAME) {
+        Some(extension) if extension == UUID_EXTENSION => "uuid".to_owned(),
+        _ => arrow_type_to_sql(field.data_type()),
+    }
+}
+
 /// An Arrow type in SQL: what columns of views and queries are.
 pub fn arrow_type_to_sql(ty: &DataType) -> String {
     match ty {
@@ -112,19 +121,19 @@ pub fn arrow_type_to_sql(ty: &DataType) -> String {
         DataType::FixedSizeBinary(length) => format!("fixed({length})"),
         DataType::Interval(_) | DataType::Duration(_) => "interval".to_owned(),
         DataType::Dictionary(_, value) => arrow_type_to_sql(value),
-        DataType::RunEndEncoded(_, values) => arrow_type_to_sql(values.data_type()),
+        DataType::RunEndEncoded(_, values) => arrow_field_to_sql(values),
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::ListView(item)
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _) => {
-            format!("array({})", arrow_type_to_sql(item.data_type()))
+            format!("array({})", arrow_field_to_sql(item))
         }
         DataType::Struct(fields) => {
             let mut out = String::from("row(");
             for (i, field) in fields.iter().enumerate() {
                 let comma = if i > 0 { ", " } else { "" };
-                let (name, ty) = (quote_name(field.name()), arrow_type_to_sql(field.data_type()));
+                let (name, ty) = (quote_name(field.name()), arrow_field_to_sql(field));
                 // Writing into a string does not fail.
                 let _written = write!(out, "{comma}{name} {ty}");
             }
@@ -132,11 +141,9 @@ pub fn arrow_type_to_sql(ty: &DataType) -> String {
             out
         }
         DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(pair) if pair.len() == 2 => format!(
-                "map({}, {})",
-                arrow_type_to_sql(pair[0].data_type()),
-                arrow_type_to_sql(pair[1].data_type())
-            ),
+            DataType::Struct(pair) if pair.len() == 2 => {
+                format!("map({}, {})", arrow_field_to_sql(&pair[0]), arrow_field_to_sql(&pair[1]))
+            }
             _ => "map".to_owned(),
         },
         DataType::Union(..) => "union".to_owned(),
@@ -156,8 +163,6 @@ fn digits(unit: TimeUnit) -> u8 {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::datatypes::Field;
-
     use super::*;
 
     #[test]
@@ -166,6 +171,10 @@ mod tests {
         assert_eq!(arrow_type_to_sql(&list), "array(varchar)");
         let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
         assert_eq!(arrow_type_to_sql(&zoned), "timestamp(6) with time zone");
+        let id = Field::new("id", DataType::FixedSizeBinary(16), true);
+        assert_eq!(arrow_field_to_sql(&id), "fixed(16)");
+        let uuid = [(EXTENSION_NAME.to_owned(), UUID_EXTENSION.to_owned())];
+        assert_eq!(arrow_field_to_sql(&id.with_metadata(uuid.into())), "uuid");
         let row = DataType::Struct(vec![Field::new("Kind", DataType::Int64, true)].into());
         assert_eq!(arrow_type_to_sql(&row), "row(\"Kind\" bigint)");
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use datafusion::config::ConfigOptions;
+use datafusion::config::{ConfigEntry, ConfigOptions};
 use datafusion::prelude::SessionConfig;
+use serde::{Deserialize, Serialize};
 
 use super::statement::Prepared;
 use crate::error::{Error, ErrorKind, Result};
+use crate::session_settings;
 
 /// Prepared statements that a session holds at most.
 const PREPARED_MAX: usize = 1_000;
@@ -16,16 +18,20 @@ const PREPARED_MAX: usize = 1_000;
 pub(crate) const DEFAULT_SCHEMA: &str = "default";
 
 /// Short names of the settings that people use most, and what they set.
-const SHORT_NAMES: [(&str, &str); 4] = [
+const SHORT_NAMES: [(&str, &str); 7] = [
     ("target_partitions", "datafusion.execution.target_partitions"),
     ("batch_size", "datafusion.execution.batch_size"),
     ("time_zone", "datafusion.execution.time_zone"),
     ("timezone", "datafusion.execution.time_zone"),
+    ("query_time_seconds", "fjord.query_time_seconds"),
+    ("query_rows_max", "fjord.query_rows_max"),
+    ("query_memory_bytes", "fjord.query_memory_bytes"),
 ];
 
 /// DataFusion's settings that a session may change. Everything else is refused: memory and spill
 /// belong to the process, the parser's and the catalog's settings to us.
-const ALLOWED: [&str; 17] = [
+const ALLOWED: [&str; 18] = [
+    "fjord.",
     "datafusion.execution.target_partitions",
     "datafusion.execution.batch_size",
     "datafusion.execution.time_zone",
@@ -55,7 +61,20 @@ pub(crate) struct Variables {
     pub(crate) catalog: String,
     pub(crate) schema: String,
     pub(crate) config: SessionConfig,
+    /// Full names of the settings that were changed, with their values.
+    changed: BTreeMap<String, String>,
     prepared: BTreeMap<String, Arc<Prepared>>,
+}
+
+/// Where a session stands: what a statement's meaning depends on beside its text and the catalogs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The current catalog.
+    pub catalog: String,
+    /// The current schema, dotted when nested.
+    pub schema: String,
+    /// Full names of the settings that were changed, with their values.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// The variables of a session, shared by its statements.
@@ -68,8 +87,29 @@ pub(crate) struct SharedVariables {
 impl SharedVariables {
     pub(crate) fn new(catalog: String, schema: String, config: SessionConfig) -> Self {
         let initial = config.clone();
-        let current = Variables { catalog, schema, config, prepared: BTreeMap::new() };
+        let (changed, prepared) = (BTreeMap::new(), BTreeMap::new());
+        let current = Variables { catalog, schema, config, changed, prepared };
         Self { current: Mutex::new(current), initial }
+    }
+
+    /// A copy that goes its own way.
+    pub(crate) fn fork(&self) -> Self {
+        Self { current: Mutex::new(self.snapshot()), initial: self.initial.clone() }
+    }
+
+    /// Where the session stands.
+    pub(crate) fn place(&self) -> Place {
+        let Variables { catalog, schema, changed, .. } = &*self.lock();
+        Place { catalog: catalog.clone(), schema: schema.clone(), settings: changed.clone() }
+    }
+
+    /// Goes to a place. Its names are taken as they are: a statement that needs them looks.
+    pub(crate) fn go_to(&self, place: &Place) -> Result<()> {
+        self.use_schema(place.catalog.clone(), place.schema.clone());
+        for (key, value) in &place.settings {
+            self.set(key, value)?;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Variables> {
@@ -98,19 +138,26 @@ impl SharedVariables {
             Error::invalid(format!("setting \"{key}\": {}", e.strip_backtrace())).with_source(e)
         })?;
         *variables.config.options_mut() = options;
+        variables.changed.insert(key.clone(), value.to_owned());
         Ok(key)
     }
 
     /// Puts one setting back, or all of them.
     pub(crate) fn reset(&self, key: Option<&str>) -> Result<()> {
         let Some(key) = key else {
-            self.lock().config = self.initial.clone();
+            let mut variables = self.lock();
+            variables.config = self.initial.clone();
+            variables.changed.clear();
             return Ok(());
         };
         let key = full_key(key);
         check_allowed(&key)?;
         match entry(self.initial.options(), &key)? {
-            Some(value) => self.set(&key, &value).map(|_| ()),
+            Some(value) => {
+                self.set(&key, &value)?;
+                self.lock().changed.remove(&key);
+                Ok(())
+            }
             None => Err(Error::invalid(format!("setting \"{key}\" has no default to go back to"))),
         }
     }
@@ -153,9 +200,7 @@ impl Variables {
 
 /// Every setting that a session may change, with its value.
 pub(crate) fn settings(options: &ConfigOptions) -> Vec<(String, String, String)> {
-    let mut all: Vec<_> = options
-        .entries()
-        .into_iter()
+    let mut all: Vec<_> = entries(options)
         .filter(|e| check_allowed(&e.key).is_ok())
         .map(|e| (e.key, e.value.unwrap_or_default(), e.description.to_owned()))
         .collect();
@@ -176,10 +221,20 @@ fn full_key(key: &str) -> String {
 }
 
 fn entry(options: &ConfigOptions, key: &str) -> Result<Option<String>> {
-    match options.entries().into_iter().find(|e| e.key == key) {
+    match entries(options).find(|e| e.key == key) {
         Some(entry) => Ok(entry.value),
         None => Err(unknown(key)),
     }
+}
+
+/// Every setting. Those of an extension, which can only be ours, come without its prefix.
+fn entries(options: &ConfigOptions) -> impl Iterator<Item = ConfigEntry> {
+    options.entries().into_iter().map(|mut entry| {
+        if !entry.key.starts_with("datafusion.") {
+            entry.key = format!("{}.{}", session_settings::PREFIX, entry.key);
+        }
+        entry
+    })
 }
 
 fn unknown(key: &str) -> Error {
@@ -232,7 +287,9 @@ mod tests {
     use super::*;
 
     fn variables() -> SharedVariables {
-        SharedVariables::new("iceberg".into(), "default".into(), SessionConfig::new())
+        let config = SessionConfig::new()
+            .with_option_extension(session_settings::SessionSettings::default());
+        SharedVariables::new("iceberg".into(), "default".into(), config)
     }
 
     #[test]
@@ -243,6 +300,20 @@ mod tests {
         assert_eq!(v.show("batch_size").unwrap(), "77");
         v.reset(Some("batch_size")).unwrap();
         assert_eq!(v.show("batch_size").unwrap(), before);
+    }
+
+    #[test]
+    fn our_own_settings_are_set_shown_and_reset() {
+        let v = variables();
+        v.set("query_time_seconds", "7").unwrap();
+        assert_eq!(v.show("fjord.query_time_seconds").unwrap(), "7");
+        assert!(
+            settings(v.snapshot().config.options()).iter().any(|s| s.0 == "fjord.query_rows_max")
+        );
+        v.reset(Some("query_time_seconds")).unwrap();
+        assert_eq!(v.show("query_time_seconds").unwrap(), "0");
+        assert!(v.set("query_rows_max", "-1").is_err());
+        assert!(v.set("fjord.nonsense", "1").is_err());
     }
 
     #[test]

@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
+use super::auth::{self, AuthConfig};
 use super::error::ConfigError;
+use super::limits::{self, LimitsConfig};
 use super::memory::MemoryLimit;
 use super::reader::Section;
+use super::server::{self, ServerConfig};
+use super::storage::{self, StorageConfig};
+use super::telemetry::{self, TelemetryConfig};
+use super::tls::{self, TlsConfig};
 
 /// The largest configuration file.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
@@ -14,6 +20,21 @@ const CONFIG_BYTES_MAX: usize = 1 << 20;
 const CATALOGS_MAX: usize = 256;
 /// Kinds that DESIGN names and a later version brings.
 const LATER_KINDS: &[&str] = &["rest", "hive", "postgres", "mysql"];
+
+/// The keys and sections of the top.
+const KEYS: &[&str] = &[
+    "auth",
+    "catalog",
+    "data_dir",
+    "limits",
+    "memory_limit",
+    "role",
+    "server",
+    "storage",
+    "telemetry",
+    "tls",
+    "user",
+];
 
 /// What a file configures. Flags and variables override it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +45,18 @@ pub struct Config {
     pub memory_limit: Option<MemoryLimit>,
     /// Catalogs beside, or instead of, the built-in `iceberg`; sorted by name.
     pub catalogs: Vec<CatalogConfig>,
+    /// `[limits]`.
+    pub limits: LimitsConfig,
+    /// `[server]`.
+    pub server: ServerConfig,
+    /// `[telemetry]`.
+    pub telemetry: TelemetryConfig,
+    /// Who may connect to a server, and what they may do.
+    pub auth: AuthConfig,
+    /// The certificate that a server shows.
+    pub tls: Option<TlsConfig>,
+    /// Directories with a policy of their own; sorted by name.
+    pub storage: Vec<StorageConfig>,
 }
 
 /// One `[catalog.NAME]` section.
@@ -59,14 +92,10 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Config, ConfigError> {
         ConfigError::new(name, format!("line {line}"), "found bytes that are not UTF-8")
     })?;
     let table: Table = text.parse().map_err(|e: toml::de::Error| syntax_error(name, text, &e))?;
-    let mut top =
-        Section::new(name, "", table, &["catalog", "data_dir", "memory_limit", "storage"])?;
-    if let Some((store, _)) = top.tables("storage")?.first() {
-        return Err(top.error(
-            &format!("storage.{store}"),
-            "object stores are not in this version; accepted: local paths, without a [storage] section",
-        ));
-    }
+    let mut top = Section::new(name, "", table, KEYS)?;
+    let storage = storage::parse(name, top.tables("storage")?)?;
+    let tls = tls::parse(name, top.table("tls")?)?;
+    let auth = auth::parse(name, &mut top, tls.as_ref())?;
     let memory_limit = match top.text_or_integer("memory_limit")? {
         None => None,
         Some(text) => {
@@ -85,7 +114,17 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Config, ConfigError> {
         .map(|(catalog, table)| parse_catalog(name, catalog, table))
         .collect::<Result<Vec<_>, _>>()?;
     reject_twins(name, &catalogs)?;
-    Ok(Config { data_dir, memory_limit, catalogs })
+    Ok(Config {
+        data_dir,
+        memory_limit,
+        catalogs,
+        auth,
+        tls,
+        storage,
+        limits: limits::parse(name, top.table("limits")?.unwrap_or_default())?,
+        server: server::parse(name, top.table("server")?.unwrap_or_default())?,
+        telemetry: telemetry::parse(name, top.table("telemetry")?.unwrap_or_default())?,
+    })
 }
 
 fn syntax_error(name: &str, text: &str, e: &toml::de::Error) -> ConfigError {
@@ -156,6 +195,8 @@ fn reject_twins(file: &str, catalogs: &[CatalogConfig]) -> Result<(), ConfigErro
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn message(text: &str) -> String {
@@ -173,15 +214,41 @@ mod tests {
     }
 
     #[test]
+    fn limits_server_and_telemetry_are_read() {
+        let text = "[limits]\nqueries_running_max = 32\nqueries_queued_max = 0\nquery_memory = \"25%\"\nquery_time = \"10min\"\nquery_rows = 5\nhistory_entries = 7\n[server]\ndrain_time = \"5s\"\n[telemetry]\notlp_endpoint = \"http://127.0.0.1:4317\"\n";
+        let config = parse(text.as_bytes(), "fjord.toml").unwrap();
+        let limits = LimitsConfig {
+            queries_running_max: Some(32),
+            queries_queued_max: Some(0),
+            query_memory: Some(MemoryLimit::Percent(25)),
+            query_time: Some(Duration::from_secs(600)),
+            query_rows: Some(5),
+            history_entries: Some(7),
+        };
+        assert_eq!(config.limits, limits);
+        assert_eq!(config.server.drain_time, Duration::from_secs(5));
+        assert_eq!(config.telemetry.otlp_endpoint.as_deref(), Some("http://127.0.0.1:4317"));
+    }
+
+    /// The operator's guide lists every key.
+    #[test]
+    fn every_key_is_documented() {
+        let guide = include_str!("../../../docs/operations.md");
+        for key in [limits::KEYS, server::KEYS, telemetry::KEYS].concat() {
+            assert!(guide.contains(&format!("| `{key}` |")), "{key}");
+        }
+    }
+
+    #[test]
     fn errors_name_file_key_what_was_found_and_what_is_accepted() {
         for (text, expected) in [
             (
                 "data_dri = 1",
-                "fjord.toml: data_dri: unknown key; accepted here: catalog, data_dir, memory_limit, storage",
+                "fjord.toml: data_dri: unknown key; accepted here: auth, catalog, data_dir, limits, memory_limit, role, server, storage, telemetry, tls, user",
             ),
             (
                 "[sever]",
-                "fjord.toml: sever: unknown section; accepted here: catalog, data_dir, memory_limit, storage",
+                "fjord.toml: sever: unknown section; accepted here: auth, catalog, data_dir, limits, memory_limit, role, server, storage, telemetry, tls, user",
             ),
             (
                 "data_dir = 7",
@@ -218,10 +285,36 @@ mod tests {
                 "[catalog.a]\ntype = \"embedded\"\nwarehouse = \"s3://b/w\"",
                 "catalog.a.warehouse: found a location on \"s3\"",
             ),
+            (
+                "[limits]\nqueries_running_max = 0",
+                "fjord.toml: limits.queries_running_max: found the number 0; accepted: a whole number from 1 to 100000",
+            ),
+            (
+                "[limits]\nquery_time = 30",
+                "fjord.toml: limits.query_time: found \"30\"; accepted: a time with its unit",
+            ),
+            (
+                "[limits]\nquery_memory = \"1KB\"",
+                "fjord.toml: limits.query_memory: found \"1KB\"; accepted: a size",
+            ),
+            (
+                "[limits]\nquery_tim = \"1s\"",
+                "fjord.toml: limits.query_tim: unknown key; accepted here: history_entries",
+            ),
+            ("limits = 3", "fjord.toml: limits: found the number 3; accepted: a section [limits]"),
+            (
+                "[server]\ndrain_time = true",
+                "fjord.toml: server.drain_time: found true; accepted: a string or a whole number",
+            ),
+            (
+                "[telemetry]\notlp_endpoint = \"https://u:canary@h\"",
+                "fjord.toml: telemetry.otlp_endpoint: found something else",
+            ),
             ("a = 1\nb = = 2", "fjord.toml: line 2: "),
         ] {
             let found = message(text);
             assert!(found.contains(expected), "{text}\n{found}");
+            assert!(!found.contains("canary"), "{found}");
         }
         assert!(parse(b"a = 1\n\xff", "f").unwrap_err().to_string().contains("line 2"));
     }

@@ -1,7 +1,10 @@
 //! Takes keys out of a TOML table one by one; what is left over is an error.
 
+use std::time::Duration;
+
 use toml::{Table, Value};
 
+use super::duration::parse_duration;
 use super::error::ConfigError;
 
 /// A section under reading.
@@ -60,6 +63,69 @@ impl<'a> Section<'a> {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(Value::Integer(number)) => Ok(Some(number.to_string())),
             Some(other) => Err(self.wrong_type(key, &other, "a string or a whole number")),
+        }
+    }
+
+    /// A whole number from `min` to `max`.
+    pub(super) fn count(
+        &mut self,
+        key: &str,
+        min: u64,
+        max: u64,
+    ) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        match value.as_integer().and_then(|n| u64::try_from(n).ok()) {
+            Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
+            _ => {
+                let accepted = format!("a whole number from {min} to {max}");
+                Err(self.wrong_type(key, &value, &accepted))
+            }
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &str) -> Result<Option<bool>, ConfigError> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Boolean(value)) => Ok(Some(value)),
+            Some(other) => Err(self.wrong_type(key, &other, "true or false")),
+        }
+    }
+
+    /// A list of strings, or one string as a list of one.
+    pub(super) fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, ConfigError> {
+        const ACCEPTED: &str = "a list of strings that are not empty";
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(vec![text])),
+            Some(Value::Array(values)) if !values.is_empty() => values
+                .into_iter()
+                .map(|value| match value {
+                    Value::String(text) if !text.is_empty() => Ok(text),
+                    other => Err(self.wrong_type(key, &other, ACCEPTED)),
+                })
+                .collect::<Result<Vec<_>, _>>()
+                .map(Some),
+            Some(other) => Err(self.wrong_type(key, &other, ACCEPTED)),
+        }
+    }
+
+    /// A time such as `30s`, `10min`, `24h` or `7d`.
+    pub(super) fn duration(&mut self, key: &str) -> Result<Option<Duration>, ConfigError> {
+        match self.text_or_integer(key)? {
+            None => Ok(None),
+            Some(text) => parse_duration(&text).map(Some).map_err(|p| self.error(key, p)),
+        }
+    }
+
+    /// A section of one: `[key]`.
+    pub(super) fn table(&mut self, key: &str) -> Result<Option<Table>, ConfigError> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Table(table)) => Ok(Some(table)),
+            Some(other) => {
+                let accepted = format!("a section [{}]", join(&self.path, key));
+                Err(self.wrong_type(key, &other, &accepted))
+            }
         }
     }
 

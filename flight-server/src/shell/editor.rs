@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use fjord_engine::session::Session;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -13,6 +12,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper, Highlighter, Hinter};
 use tokio::runtime::Handle;
 
+use super::connection::Connection;
 use super::splitter;
 
 /// Statements that the history keeps.
@@ -117,13 +117,13 @@ pub(super) enum Line {
 }
 
 /// Reads statements from a person; blocks, so it lives on a blocking thread while it reads.
-pub(super) struct LineEditor {
-    editor: Editor<ShellHelper, DefaultHistory>,
-    history: PathBuf,
+pub(super) struct LineEditor<C: Connection> {
+    editor: Editor<ShellHelper<C>, DefaultHistory>,
+    history: Option<PathBuf>,
 }
 
-impl LineEditor {
-    pub(super) fn open(session: Arc<Session>, history: PathBuf) -> Result<Self> {
+impl<C: Connection> LineEditor<C> {
+    pub(super) fn open(connection: Arc<C>, history: Option<PathBuf>) -> Result<Self> {
         let config = Config::builder()
             .max_history_size(HISTORY_MAX)?
             .history_ignore_space(true)
@@ -131,9 +131,11 @@ impl LineEditor {
             .bracketed_paste(true)
             .build();
         let mut editor = Editor::with_config(config)?;
-        editor.set_helper(Some(ShellHelper { session, runtime: Handle::current() }));
+        editor.set_helper(Some(ShellHelper { connection, runtime: Handle::current() }));
         // The first start has none; one that cannot be read must not keep anybody out.
-        if let Err(e) = editor.load_history(&history) {
+        if let Some(history) = &history
+            && let Err(e) = editor.load_history(history)
+        {
             tracing::debug!(error = %e, "no history");
         }
         Ok(Self { editor, history })
@@ -145,7 +147,9 @@ impl LineEditor {
                 if !text.trim().is_empty() {
                     self.editor.add_history_entry(&text)?;
                     // Saved at once: a shell that is killed keeps its history. Mode 0600.
-                    if let Err(e) = self.editor.save_history(&self.history) {
+                    if let Some(history) = &self.history
+                        && let Err(e) = self.editor.save_history(history)
+                    {
                         tracing::warn!(error = %e, "history not saved");
                     }
                 }
@@ -159,12 +163,12 @@ impl LineEditor {
 }
 
 #[derive(Helper, Highlighter, Hinter)]
-struct ShellHelper {
-    session: Arc<Session>,
+struct ShellHelper<C: Connection> {
+    connection: Arc<C>,
     runtime: Handle,
 }
 
-impl Validator for ShellHelper {
+impl<C: Connection> Validator for ShellHelper<C> {
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let input = ctx.input();
         let is_helper = input.trim_start().starts_with('\\');
@@ -175,7 +179,7 @@ impl Validator for ShellHelper {
     }
 }
 
-impl Completer for ShellHelper {
+impl<C: Connection> Completer for ShellHelper<C> {
     type Candidate = Pair;
 
     fn complete(
@@ -189,7 +193,7 @@ impl Completer for ShellHelper {
         let names = self
             .runtime
             .block_on(async {
-                tokio::time::timeout(COMPLETION_MAX, self.session.complete(word)).await
+                tokio::time::timeout(COMPLETION_MAX, self.connection.complete(word)).await
             })
             .unwrap_or_default();
         let candidates = names.into_iter().chain(keywords(word));

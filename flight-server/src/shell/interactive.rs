@@ -1,22 +1,30 @@
 //! The conversation with a person at a terminal.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use fjord_engine::session::Session;
 
 use super::backslash::{self, HELP, Helper};
+use super::connection::Connection;
 use super::editor::{Line, LineEditor};
 use super::output::is_broken_pipe;
 use super::runner::{Presentation, run_text};
 use super::splitter;
 use crate::cli::Format;
-use crate::compose::Lakehouse;
 use crate::report::{error_text, note};
 
 const PROMPT: &str = "fjord> ";
-const HISTORY_FILE: &str = "sql_history";
+
+/// Where a conversation takes place.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// What the person is told.
+    pub(crate) name: String,
+    /// Where the statements that were typed are kept.
+    pub(crate) history: Option<PathBuf>,
+}
 
 /// Whether to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +34,18 @@ enum Next {
 }
 
 /// Reads and runs statements until the person leaves.
-pub(super) async fn run(lakehouse: &Lakehouse, format: Format) -> Result<ExitCode> {
-    let session = Arc::new(lakehouse.session());
-    let mut editor =
-        LineEditor::open(Arc::clone(&session), lakehouse.data_dir().join(HISTORY_FILE))?;
+pub(super) async fn run<C: Connection>(
+    connection: &Arc<C>,
+    place: Place,
+    format: Format,
+) -> Result<ExitCode> {
+    let mut editor = LineEditor::open(Arc::clone(connection), place.history)?;
     let mut presentation =
         Presentation { format, is_interactive: true, is_expanded: false, is_timed: true };
     note(&format!(
         "fjord {} on {}; \\? for help, \\q to leave",
         env!("CARGO_PKG_VERSION"),
-        lakehouse.data_dir().display()
+        place.name
     ));
     loop {
         // The editor blocks: it goes to a thread of its own and comes back with the line.
@@ -46,7 +56,7 @@ pub(super) async fn run(lakehouse: &Lakehouse, format: Format) -> Result<ExitCod
         .await?;
         editor = returned;
         let next = match line? {
-            Line::Text(text) => answer(&session, &text, &mut presentation).await?,
+            Line::Text(text) => answer(connection.as_ref(), &text, &mut presentation).await?,
             Line::Cleared => Next::Prompt,
             Line::End => Next::Leave,
         };
@@ -56,12 +66,16 @@ pub(super) async fn run(lakehouse: &Lakehouse, format: Format) -> Result<ExitCod
     }
 }
 
-async fn answer(session: &Session, text: &str, presentation: &mut Presentation) -> Result<Next> {
+async fn answer(
+    connection: &impl Connection,
+    text: &str,
+    presentation: &mut Presentation,
+) -> Result<Next> {
     if !text.trim_start().starts_with('\\') {
-        return run_statements(session, text, *presentation).await;
+        return run_statements(connection, text, *presentation).await;
     }
     match backslash::parse(text) {
-        Helper::Sql(sql) => return run_statements(session, &sql, *presentation).await,
+        Helper::Sql(sql) => return run_statements(connection, &sql, *presentation).await,
         Helper::Timing => {
             presentation.is_timed = !presentation.is_timed;
             note(if presentation.is_timed { "timing is on" } else { "timing is off" });
@@ -78,11 +92,15 @@ async fn answer(session: &Session, text: &str, presentation: &mut Presentation) 
 }
 
 /// Runs what a person typed. A failure or Ctrl-C ends these statements, not the shell.
-async fn run_statements(session: &Session, text: &str, presentation: Presentation) -> Result<Next> {
+async fn run_statements(
+    connection: &impl Connection,
+    text: &str,
+    presentation: Presentation,
+) -> Result<Next> {
     for piece in splitter::split(text).pieces {
         let padded = piece.padded(text);
         let outcome = tokio::select! {
-            outcome = run_text(session, &padded, presentation) => outcome,
+            outcome = run_text(connection, &padded, presentation) => outcome,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 note("cancelled");

@@ -1,11 +1,11 @@
-//! Progress of a long statement, on standard error, from its plan's metrics.
+//! Progress of a long statement, on standard error.
 
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::physical_plan::ExecutionPlan;
-use indicatif::{HumanBytes, HumanCount, ProgressBar};
+use indicatif::ProgressBar;
+
+use super::meter::Meter;
 
 /// Shorter statements show nothing.
 const QUIET: Duration = Duration::from_millis(500);
@@ -31,12 +31,8 @@ impl Progress {
         self.started.elapsed()
     }
 
-    /// Waits for `work`, showing how far `plan` is.
-    pub(super) async fn during<F: Future>(
-        &mut self,
-        work: F,
-        plan: Option<&Arc<dyn ExecutionPlan>>,
-    ) -> F::Output {
+    /// Waits for `work`, showing how far it is.
+    pub(super) async fn during<F: Future>(&mut self, work: F, meter: &Meter) -> F::Output {
         if !self.is_enabled {
             return work.await;
         }
@@ -46,24 +42,18 @@ impl Progress {
             tokio::select! {
                 biased;
                 output = &mut work => return output,
-                _ = ticks.tick() => self.tick(plan),
+                _ = ticks.tick() => self.tick(meter),
             }
         }
     }
 
-    fn tick(&mut self, plan: Option<&Arc<dyn ExecutionPlan>>) {
+    fn tick(&mut self, meter: &Meter) {
         if self.elapsed() < QUIET {
             return;
         }
         let bar = self.bar.get_or_insert_with(ProgressBar::new_spinner);
         let seconds = self.started.elapsed().as_secs_f64();
-        let message = match plan.map(|plan| Figures::of(plan.as_ref())) {
-            Some(f) if f.rows > 0 || f.bytes > 0 => {
-                format!("{seconds:.1} s, {} rows read, {}", HumanCount(f.rows), HumanBytes(f.bytes))
-            }
-            _ => format!("{seconds:.1} s"),
-        };
-        bar.set_message(message);
+        bar.set_message(format!("{seconds:.1} s{}", meter.text()));
         bar.tick();
     }
 
@@ -78,31 +68,5 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
-    }
-}
-
-/// What the leaves of a plan have read so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Figures {
-    rows: u64,
-    bytes: u64,
-}
-
-impl Figures {
-    fn of(plan: &dyn ExecutionPlan) -> Self {
-        let children = plan.children();
-        if !children.is_empty() {
-            let parts = children.into_iter().map(|child| Self::of(child.as_ref()));
-            return parts.fold(Self::default(), |a, b| Self {
-                rows: a.rows.saturating_add(b.rows),
-                bytes: a.bytes.saturating_add(b.bytes),
-            });
-        }
-        let Some(metrics) = plan.metrics() else { return Self::default() };
-        let metric = |name| metrics.sum_by_name(name).map_or(0, |m| m.as_usize());
-        Self {
-            rows: u64::try_from(metrics.output_rows().unwrap_or(0)).unwrap_or(u64::MAX),
-            bytes: u64::try_from(metric("bytes_scanned")).unwrap_or(u64::MAX),
-        }
     }
 }

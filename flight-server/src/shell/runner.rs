@@ -5,17 +5,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use arrow::array::{Array, RecordBatch, UInt64Array};
-use fjord_engine::query::{QueryResult, ResultKind};
-use fjord_engine::session::Session;
-use fjord_engine::sql::statement::Statement;
+use fjord_engine::query::ResultKind;
 use futures::StreamExt;
 
+use super::connection::{Answer, Connection};
+use super::meter::Meter;
 use super::output::{Output, is_broken_pipe};
 use super::progress::Progress;
 use super::source::Script;
 use super::splitter;
 use crate::cli::Format;
-use crate::compose::Lakehouse;
 use crate::report::{error_text, note};
 
 /// What shells say when a signal ended the work.
@@ -32,18 +31,17 @@ pub(super) struct Presentation {
 
 /// Runs scripts statement by statement; the first failure ends them with status 1.
 pub(super) async fn run_scripts(
-    lakehouse: &Lakehouse,
+    connection: &impl Connection,
     scripts: &[Script],
     format: Format,
 ) -> Result<ExitCode> {
-    let session = lakehouse.session();
     let presentation =
         Presentation { format, is_interactive: false, is_expanded: false, is_timed: false };
     let work = async {
         for script in scripts {
             for piece in splitter::split(&script.text).pieces {
                 let text = piece.padded(&script.text);
-                if let Err(e) = run_text(&session, &text, presentation).await {
+                if let Err(e) = run_text(connection, &text, presentation).await {
                     if is_broken_pipe(&e) {
                         return ExitCode::SUCCESS;
                     }
@@ -66,34 +64,35 @@ pub(super) async fn run_scripts(
 
 /// Runs the statement in `text`.
 pub(super) async fn run_text(
-    session: &Session,
+    connection: &impl Connection,
     text: &str,
     presentation: Presentation,
 ) -> Result<()> {
-    for statement in session.parse(text)? {
-        Box::pin(run_statement(session, &statement, presentation)).await?;
+    for statement in connection.parse(text)? {
+        Box::pin(run_statement(connection, &statement, presentation)).await?;
     }
     Ok(())
 }
 
-async fn run_statement(
-    session: &Session,
-    statement: &Statement,
+async fn run_statement<C: Connection>(
+    connection: &C,
+    statement: &C::Statement,
     presentation: Presentation,
 ) -> Result<()> {
     // Rows that appear on the same terminal would run into the progress line.
     let is_clean = presentation.format == Format::Table || !io::stdout().is_terminal();
     let mut progress = Progress::begin(is_clean);
-    let result = progress.during(session.execute(statement), None).await?;
-    let summary = match &result.kind {
-        ResultKind::Rows => write_rows(result, presentation, &mut progress).await?,
+    let meter = Meter::default();
+    let answer = progress.during(connection.execute(statement, &meter), &meter).await?;
+    let summary = match &answer.kind {
+        ResultKind::Rows => write_rows(answer, presentation, &meter, &mut progress).await?,
         ResultKind::Affected => {
-            let affected = drain(result, &mut progress).await?;
+            let affected = drain(answer, &meter, &mut progress).await?;
             count("row", affected, "affected")
         }
         ResultKind::Done(text) => {
             let text = text.clone();
-            drain(result, &mut progress).await?;
+            drain(answer, &meter, &mut progress).await?;
             text
         }
     };
@@ -110,18 +109,19 @@ async fn run_statement(
 }
 
 async fn write_rows(
-    mut result: QueryResult,
+    mut answer: Answer,
     presentation: Presentation,
+    meter: &Meter,
     progress: &mut Progress,
 ) -> Result<String> {
     let mut output = Output::begin(
         presentation.format,
-        std::sync::Arc::clone(&result.schema),
+        std::sync::Arc::clone(&answer.schema),
         presentation.is_interactive,
         presentation.is_expanded,
     )?;
-    while let Some(batch) = progress.during(result.stream.next(), result.plan.as_ref()).await {
-        output.write(&batch.map_err(fjord_engine::Error::from)?)?;
+    while let Some(batch) = progress.during(answer.rows.next(), meter).await {
+        output.write(&batch?)?;
     }
     progress.clear();
     let (rows, hidden) = output.finish()?;
@@ -133,10 +133,10 @@ async fn write_rows(
 }
 
 /// Runs a statement without rows to its end; returns the rows that it affected.
-async fn drain(mut result: QueryResult, progress: &mut Progress) -> Result<u64> {
+async fn drain(mut answer: Answer, meter: &Meter, progress: &mut Progress) -> Result<u64> {
     let mut affected = 0;
-    while let Some(batch) = progress.during(result.stream.next(), result.plan.as_ref()).await {
-        affected += affected_rows(&batch.map_err(fjord_engine::Error::from)?);
+    while let Some(batch) = progress.during(answer.rows.next(), meter).await {
+        affected += affected_rows(&batch?);
     }
     Ok(affected)
 }

@@ -382,6 +382,8 @@ pub enum DdlStatement {
         /// `None` for `IS NULL`.
         comment: Option<String>,
     },
+    /// `CALL system.kill('id')`: the text of the id.
+    Kill(String),
     /// `SHOW`.
     Show(Show),
     /// `DESCRIBE`.

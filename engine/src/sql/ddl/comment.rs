@@ -39,6 +39,11 @@ pub(crate) async fn run_comment(
                 let (table, column) = path.0.split_at(table_parts);
                 let action = AlterAction::CommentColumn(column.to_vec(), comment.clone());
                 let table = ObjectPath(table.to_vec());
+                // What the user may not change is no candidate; another cut may be the right one.
+                if let Err(denied) = scope.permit_change(&table) {
+                    missing = missing.or(Some(denied));
+                    continue;
+                }
                 if let [column] = column
                     && comment_on_view(&table, column, comment.as_deref(), scope).await?
                 {

@@ -393,7 +393,8 @@ pub(crate) fn comment(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
     Ok(DdlStatement::Comment { target, comment: cursor.string_or_null("a comment")? })
 }
 
-/// Reads `CALL [catalog.]system.rollback_to_snapshot(…)`: Trino's three positional arguments
+/// Reads `CALL [catalog.]system.kill(…)`, with the id of a query by itself or by name; and
+/// `CALL [catalog.]system.rollback_to_snapshot(…)`, with Trino's three positional arguments
 /// (schema, table, snapshot), Spark's two (table, snapshot), or names (`table => …`).
 pub(crate) fn call(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
     cursor.expect(&["call"])?;
@@ -402,9 +403,13 @@ pub(crate) fn call(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
     let catalog = match parts.as_slice() {
         ["system", "rollback_to_snapshot"] => None,
         [catalog, "system", "rollback_to_snapshot"] => Some((*catalog).to_owned()),
+        ["system", "kill"] | [_, "system", "kill"] => {
+            return kill_argument(cursor.list(argument)?).map(DdlStatement::Kill);
+        }
         _ => {
             return cursor.unsupported(format!(
-                "procedure {procedure} is not known; there is system.rollback_to_snapshot"
+                "procedure {procedure} is not known; there are system.kill and \
+                 system.rollback_to_snapshot"
             ));
         }
     };
@@ -439,6 +444,13 @@ fn argument(cursor: Tokens<'_, '_, '_, '_>) -> Result<Argument> {
     };
     cursor.skip(1);
     Ok((name, text))
+}
+
+fn kill_argument(arguments: Vec<Argument>) -> Result<String> {
+    match <[Argument; 1]>::try_from(arguments) {
+        Ok([(name, id)]) if name.as_deref().is_none_or(|name| name == "id") => Ok(id),
+        _ => Err(Error::invalid("write CALL system.kill('id of a query')")),
+    }
 }
 
 fn rollback_arguments(

@@ -6,7 +6,7 @@ use fjord_catalog::spec::TableMetadata;
 
 use crate::sql::ddl::view::COLUMN_COMMENT;
 use crate::sql::literal::literal_to_sql;
-use crate::sql::types::{TypeDetail, arrow_type_to_sql, type_to_sql};
+use crate::sql::types::{TypeDetail, arrow_field_to_sql, type_to_sql};
 
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(crate) fn query_columns(schema: &ArrowSchema) -> Vec<ColumnRow> {
         .iter()
         .map(|field| ColumnRow {
             name: field.name().clone(),
-            ty: arrow_type_to_sql(field.data_type()),
+            ty: arrow_field_to_sql(field),
             nullable: field.is_nullable(),
             default: None,
             comment: None,

@@ -9,7 +9,13 @@ enum Part {
 }
 
 /// A pattern ready to be matched.
-pub(crate) struct Matcher(Option<Vec<Part>>);
+pub(crate) struct Matcher(Option<Pattern>);
+
+struct Pattern {
+    parts: Vec<Part>,
+    /// Characters that a name needs at least.
+    letters: usize,
+}
 
 impl Matcher {
     /// `None` matches every name.
@@ -25,18 +31,32 @@ impl Matcher {
                 continue;
             }
             match letter {
+                // A run of them says no more than one, and would be walked for every name.
+                '%' if matches!(parts.last(), Some(Part::Any)) => {}
                 '%' => parts.push(Part::Any),
                 '_' => parts.push(Part::One),
                 _ => parts.extend(letter.to_lowercase().map(Part::Literal)),
             }
         }
-        Self(Some(parts))
+        let letters = parts.iter().filter(|part| !matches!(part, Part::Any)).count();
+        Self(Some(Pattern { parts, letters }))
+    }
+
+    /// A pattern as clients send it to find names: a backslash takes the next character literally.
+    pub(crate) fn of_names(pattern: Option<&str>) -> Self {
+        let escape = Some('\\');
+        let like = |pattern: &str| LikePattern { pattern: pattern.to_owned(), escape };
+        Self::new(pattern.map(like).as_ref())
     }
 
     /// Whether the name matches.
     pub(crate) fn matches(&self, name: &str) -> bool {
-        let Some(parts) = &self.0 else { return true };
+        let Some(Pattern { parts, letters }) = &self.0 else { return true };
         let name: Vec<char> = name.to_lowercase().chars().collect();
+        // Clients ask for tables whose name is the text of a statement.
+        if name.len() < *letters {
+            return false;
+        }
         let (mut at, mut part) = (0, 0);
         // Where to go on when the characters after the last `%` do not match.
         let mut retry: Option<(usize, usize)> = None;
@@ -88,6 +108,21 @@ mod tests {
         assert!(check("a\\_b", Some('\\'), "a_b"));
         assert!(!check("a\\_b", Some('\\'), "axb"));
         assert!(check("%ab%ab", None, "abab"));
+        assert!(check("%%%s%%", None, "customers"));
+        assert!(!check("customers_", None, "customers"));
         assert!(Matcher::new(None).matches("anything"));
+        assert!(Matcher::of_names(Some(r"a\_\%b")).matches("A_%b"));
+        assert!(!Matcher::of_names(Some(r"a\_b")).matches("axb"));
+    }
+
+    #[test]
+    fn a_hostile_pattern_is_walked_once_a_name() {
+        let started = std::time::Instant::now();
+        let names: Vec<String> = (0..5_000).map(|i| format!("table_{i}")).collect();
+        for pattern in ["%".repeat(1 << 20) + "x", "%a".repeat(1 << 20), "_".repeat(1 << 20)] {
+            let matcher = Matcher::of_names(Some(&pattern));
+            assert!(!names.iter().any(|name| matcher.matches(name)));
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
     }
 }

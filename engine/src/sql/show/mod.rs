@@ -14,6 +14,7 @@ use fjord_catalog::metastore::EntryKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::ast::{LikePattern, ObjectPath, Show};
 use crate::sql::information::InformationTable;
+use crate::sql::names;
 use crate::sql::scope::{Found, INFORMATION_SCHEMA, SqlScope, find, not_found, wrong_kind};
 use batch::text_batch;
 use describe::{column_batch, relation_columns};
@@ -25,6 +26,7 @@ pub(crate) async fn run_show(show: &Show, scope: &SqlScope) -> Result<RecordBatc
         Show::Catalogs(like) => {
             let mut names: Vec<String> =
                 scope.catalogs().iter().map(|c| c.name().to_owned()).collect();
+            names.retain(|name| scope.is_visible(name, None, None));
             names.sort();
             names_batch("Catalog", names, like.as_ref())
         }
@@ -96,11 +98,10 @@ async fn schemas(
             )));
         }
     };
-    let listed = catalog.metastore().list_namespaces().await?;
-    let mut names: Vec<String> = listed.iter().map(ToString::to_string).collect();
-    names.push(INFORMATION_SCHEMA.to_owned());
-    names.sort();
-    names.dedup();
+    let mut names = names::schemas(&catalog).await?;
+    names.retain(|name| {
+        name == INFORMATION_SCHEMA || scope.is_visible(catalog.name(), Some(name), None)
+    });
     names_batch("Schema", names, like)
 }
 
@@ -118,6 +119,9 @@ async fn tables(
     }
     let entries = catalog.metastore().list(&namespace).await?;
     let wanted = entries.into_iter().filter(|entry| kind.is_none_or(|kind| entry.kind == kind));
+    let schema = namespace.to_string();
+    let wanted = wanted
+        .filter(|entry| scope.is_visible(catalog.name(), Some(&schema), Some(&entry.name.name)));
     names_batch(header, wanted.map(|entry| entry.name.name).collect(), like)
 }
 

@@ -1,5 +1,12 @@
-//! The binary as its users start it: statuses, streams, formats, the demo.
-#![expect(clippy::unwrap_used, reason = "a test that fails panics; helpers of tests are tests too")]
+//! The binary as its users start it: statuses, streams, formats, the demo; and `remote`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics; helpers of tests are tests too"
+)]
+
+mod server;
+mod remote;
 
 use std::io::Write;
 use std::path::Path;

@@ -1,0 +1,71 @@
+//! Joins and unnests give way: a physical optimizer rule.
+//!
+//! Tasks are cancelled when they yield. DataFusion makes leaves and exchanges yield; a join that makes
+//! billions of rows of two small batches asks its leaves for nothing meanwhile, and a statement
+//! above it that folds rows (`count(*)`) would run past its kill, its deadline and its client.
+//!
+//! ```text
+//! AggregateExec ─ CrossJoinExec   =>   AggregateExec ─ HandExec ─ CrossJoinExec
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::joins::{SortMergeJoinExec, SymmetricHashJoinExec};
+use datafusion::physical_plan::unnest::UnnestExec;
+
+use crate::hand::{HandExec, Handing};
+
+/// Puts a yield above each operator that makes many rows of few.
+#[derive(Debug)]
+pub(crate) struct GiveWay;
+
+/// UNNEST over batches of which none becomes too large.
+fn in_parts(unnest: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let inputs = unnest.children().into_iter().map(Arc::clone);
+    let parts = inputs.map(|input| Arc::new(HandExec::new(input, Handing::InParts)) as _).collect();
+    replace_children_if_necessary(unnest, parts)
+}
+
+fn multiplies(plan: &dyn ExecutionPlan) -> bool {
+    plan.is::<CrossJoinExec>()
+        || plan.is::<NestedLoopJoinExec>()
+        || plan.is::<HashJoinExec>()
+        || plan.is::<SortMergeJoinExec>()
+        || plan.is::<SymmetricHashJoinExec>()
+        || plan.is::<UnnestExec>()
+}
+
+impl PhysicalOptimizerRule for GiveWay {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let yielding = plan.transform_up(|node| {
+            if !multiplies(node.as_ref()) {
+                return Ok(Transformed::no(node));
+            }
+            let node = match node.is::<UnnestExec>() {
+                true => in_parts(node)?,
+                false => node,
+            };
+            Ok(Transformed::yes(Arc::new(HandExec::new(node, Handing::InTurns)) as _))
+        })?;
+        Ok(yielding.data)
+    }
+
+    fn name(&self) -> &str {
+        "give_way"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,81 @@
+//! Catalogs and their schemas, filtered by name, without reading what lies in them.
+
+use std::sync::Arc;
+
+use fjord_catalog::catalog::Catalog;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use super::filter::SchemaFilter;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::context::StatementContext;
+use crate::sql::names;
+use crate::sql::scope::is_visible;
+use crate::sql::show::like::Matcher;
+
+/// Names that one list of a listing holds.
+pub(super) const NAMES_PER_LIST_MAX: usize = 1_000;
+
+/// Catalogs asked for their schemas at the same time.
+const CATALOGS_CONCURRENT_MAX: usize = 8;
+
+/// A schema that the filter admits.
+#[derive(Clone, Debug)]
+pub(super) struct Admitted {
+    pub(super) catalog: Catalog,
+    pub(super) name: String,
+    /// Whether its catalog was asked for by name, so that its failure is the answer.
+    pub(super) named: bool,
+}
+
+/// The catalogs of this name, or all of them, sorted.
+pub(super) fn catalogs(ctx: &StatementContext, name: Option<&str>) -> Vec<Catalog> {
+    let mut catalogs = ctx.services.catalogs();
+    catalogs.retain(|catalog| name.is_none_or(|name| catalog.name().eq_ignore_ascii_case(name)));
+    catalogs.retain(|c| is_visible(ctx.access.as_deref(), c.name(), None, None));
+    catalogs.sort_by(|a, b| a.name().cmp(b.name()));
+    catalogs
+}
+
+/// The schemas that the filter admits, by catalog and name.
+pub(super) fn schemas(
+    ctx: &StatementContext,
+    filter: &SchemaFilter,
+) -> BoxStream<'static, Result<Admitted>> {
+    let named = filter.catalog.is_some();
+    let matcher = Arc::new(Matcher::of_names(filter.schema_pattern.as_deref()));
+    let access = ctx.access.clone();
+    stream::iter(catalogs(ctx, filter.catalog.as_deref()))
+        .map(move |catalog| {
+            let (matcher, access) = (Arc::clone(&matcher), access.clone());
+            async move {
+                let mut listed = or_unreachable(&catalog, named, names::schemas(&catalog).await)?;
+                listed.retain(|schema| matcher.matches(schema));
+                listed.retain(|schema| {
+                    is_visible(access.as_deref(), catalog.name(), Some(schema), None)
+                });
+                let admit = |name| Admitted { catalog: catalog.clone(), name, named };
+                let admitted: Vec<Result<Admitted>> =
+                    listed.into_iter().map(admit).map(Ok).collect();
+                Ok::<_, Error>(stream::iter(admitted))
+            }
+        })
+        .buffered(CATALOGS_CONCURRENT_MAX)
+        .try_flatten()
+        .boxed()
+}
+
+/// Nothing in place of what a catalog that nobody named could not say: one system that is down
+/// does not hide all others.
+pub(super) fn or_unreachable<T>(
+    catalog: &Catalog,
+    named: bool,
+    listed: Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    match listed {
+        Err(e) if !named && e.kind() == ErrorKind::Unavailable => {
+            tracing::warn!(catalog = catalog.name(), error = %e, "left out of a listing");
+            Ok(Vec::new())
+        }
+        listed => listed,
+    }
+}

@@ -1,0 +1,91 @@
+//! A query that is planned and pinned, and has not run: it may run more than once, and each run
+//! reads the same.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+
+use super::context::StatementContext;
+use super::pins::Pins;
+use super::select;
+use crate::error::Result;
+use crate::queries::QueryHandle;
+use crate::query::{QueryResult, ResultKind};
+
+/// A planned query. Its schema is what every run yields.
+pub struct PlannedQuery {
+    ctx: StatementContext,
+    schema: SchemaRef,
+    work: Work,
+}
+
+/// What a run does.
+enum Work {
+    /// Executes a plan.
+    Plan(Arc<dyn ExecutionPlan>),
+    /// Hands out rows that were gathered when it was planned (SHOW, DESCRIBE, EXPLAIN).
+    Rows(Vec<RecordBatch>),
+}
+
+impl PlannedQuery {
+    /// A query with a physical plan.
+    pub(crate) fn of_plan(
+        ctx: StatementContext,
+        plan: Arc<dyn ExecutionPlan>,
+        schema: SchemaRef,
+    ) -> Self {
+        Self { ctx, schema, work: Work::Plan(plan) }
+    }
+
+    /// Rows that are there already.
+    pub(crate) fn of_rows(
+        ctx: StatementContext,
+        schema: SchemaRef,
+        rows: Vec<RecordBatch>,
+    ) -> Self {
+        Self { ctx, schema, work: Work::Rows(rows) }
+    }
+
+    /// The columns of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What its names stand for: with these pins another process plans the same query.
+    pub fn pins(&self) -> Pins {
+        self.ctx.pins()
+    }
+
+    /// What `now()` says in it.
+    pub fn now(&self) -> Option<DateTime<Utc>> {
+        self.ctx.state.execution_props().query_execution_start_time
+    }
+
+    /// Starts a run. Each has a plan of its own: an operator keeps state, and yields once.
+    /// With `query`, it runs under the limits of that.
+    pub fn execute(&self, query: Option<&QueryHandle>) -> Result<QueryResult> {
+        match &self.work {
+            Work::Plan(plan) => {
+                let fresh = reset_plan_states(Arc::clone(plan))?;
+                let schema = Some(Arc::clone(&self.schema));
+                let task = match query {
+                    Some(query) => self.ctx.task_of(query),
+                    None => self.ctx.task(),
+                };
+                select::execute_in(&self.ctx, task, fresh, ResultKind::Rows, schema)
+            }
+            Work::Rows(rows) => Ok(QueryResult::rows(Arc::clone(&self.schema), rows.clone())),
+        }
+    }
+}
+
+impl fmt::Debug for PlannedQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlannedQuery").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
