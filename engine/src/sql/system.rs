@@ -291,7 +291,9 @@ mod tests {
         );
         let failed = engine.queries().list().into_iter().find(|q| q.text == sql).unwrap();
         assert_eq!(failed.state, QueryState::Failed);
-        assert!(failed.memory_peak_bytes > 0 && failed.memory_peak_bytes <= 1_000_000);
+        let peak = failed.memory_peak_bytes;
+        // Some reservations cannot be refused: they are counted, and the next that can be is.
+        assert!(peak > 0 && peak <= 1_250_000, "{peak}");
 
         submit(&session, "SET query_memory_bytes = 0").await.unwrap();
         submit(&session, sql).await.unwrap();
