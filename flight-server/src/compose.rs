@@ -41,7 +41,7 @@ impl Lakehouse {
     pub(crate) async fn open(settings: &Settings) -> Result<Self> {
         let data_dir = make_directory(&settings.data_dir)?;
         let queries = queries(&settings.file.limits);
-        Self::open_with(settings, data_dir, queries, Tables::Anywhere).await
+        Self::open_with(settings, data_dir, queries, Tables::Anywhere, Storage::local()).await
     }
 
     /// The same for a server: the history of statements outlives it, and `observer` is told of
@@ -57,16 +57,18 @@ impl Lakehouse {
             ..queries(&settings.file.limits)
         };
         let tables = Tables::Within(&settings.file.storage);
-        Self::open_with(settings, data_dir, queries, tables).await
+        Self::open_with(settings, data_dir, queries, tables, Storage::local()).await
     }
 
-    async fn open_with(
+    /// `local` is local disk; buckets come from the settings.
+    pub(crate) async fn open_with(
         settings: &Settings,
         data_dir: PathBuf,
         queries: QueriesOptions,
         tables: Tables<'_>,
+        local: Storage,
     ) -> Result<Self> {
-        let storage = stores(&settings.file.storage)?;
+        let storage = stores(local, &settings.file.storage)?;
         let engine = Engine::try_new(EngineOptions {
             memory_limit_bytes: settings.memory_limit.map(limit_bytes),
             spill_dir: data_dir.join("spill"),
@@ -159,7 +161,7 @@ impl Lakehouse {
 
 /// Where the tables of a process may lie, whatever their metadata says.
 #[derive(Clone, Copy, Debug)]
-enum Tables<'a> {
+pub(crate) enum Tables<'a> {
     /// Wherever the person who runs the process may read and write.
     Anywhere,
     /// In the warehouse of their catalog and below the prefixes that are no exchange of files.
@@ -177,8 +179,8 @@ impl Tables<'_> {
 }
 
 /// Local disk, and the buckets that the configuration describes.
-fn stores(configured: &[StorageConfig]) -> Result<Storage> {
-    configured.iter().try_fold(Storage::local(), |storage, config| match &config.place {
+fn stores(local: Storage, configured: &[StorageConfig]) -> Result<Storage> {
+    configured.iter().try_fold(local, |storage, config| match &config.place {
         StoragePlace::Directory(_) => Ok(storage),
         StoragePlace::S3 { prefix, options } => {
             Ok(storage.with_store(prefix, s3::store(options)?)?)

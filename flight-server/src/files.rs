@@ -15,7 +15,7 @@ const SHOWN_CHARS_MAX: usize = 256;
 /// Entries of a directory called `metadata` that are looked at for a table's.
 const ENTRIES_MAX: usize = 10_000;
 /// What would be a path to somebody who decodes: nobody here does, and nobody later should.
-const ENCODED: [&str; 4] = ["%2e", "%2f", "%5c", "%00"];
+const ENCODED: [&str; 8] = ["%2e", "%2f", "%5c", "%00", "%252e", "%252f", "%255c", "%2500"];
 
 /// The file policy of a server's sessions: nothing, unless configured.
 #[derive(Clone, Debug, Default)]

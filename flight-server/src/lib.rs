@@ -21,5 +21,7 @@ mod shell;
 mod sql;
 mod demo;
 mod start;
+#[cfg(test)]
+mod path_policy_tests;
 
 pub use start::run;
