@@ -151,6 +151,11 @@ impl StatementContext {
         }
     }
 
+    /// The query that the statement is a part of.
+    pub(crate) fn query(&self) -> Option<&QueryHandle> {
+        self.query.as_ref()
+    }
+
     /// What operators run with, in the query that the statement is a part of, if it is.
     pub(crate) fn task(&self) -> Arc<TaskContext> {
         match &self.query {
