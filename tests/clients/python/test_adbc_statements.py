@@ -116,6 +116,24 @@ def test_adbc_07_too_few_parameters_are_an_error(cursor):
     assert "parameter" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("sql", "values", "expected"),
+    [
+        ("SELECT ? + ?", (1, 2), 3),
+        ("SELECT ? + ?", (1.5, 2.5), 4.0),
+        ("SELECT ? || ?", ("a", "b"), "ab"),
+        ("SELECT -?", (5,), -5),
+        ("SELECT abs(?)", (-5,), 5),
+        ("SELECT round(CAST(1.25 AS double), ?)", (1,), 1.3),
+        ("SELECT substring('lakehouse', ?, ?)", (1, 4), "lake"),
+        ("SELECT TIMESTAMP '2026-01-01 00:00:00' + ?", (datetime.timedelta(days=1),), datetime.datetime(2026, 1, 2)),
+    ],
+)
+def test_adbc_07_parameters_that_nothing_gives_a_type_take_any(cursor, sql, values, expected):
+    cursor.execute(sql, values)
+    assert cursor.fetchone() == (expected,)
+
+
 def test_adbc_08_executemany_returns_the_sum_of_affected_rows(cursor, schema):
     cursor.execute(f"CREATE TABLE {schema}.t (id bigint, who varchar)")
     cursor.executemany(f"INSERT INTO {schema}.t VALUES (?, ?)", [(n, f"p{n}") for n in range(25)])
