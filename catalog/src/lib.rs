@@ -27,6 +27,7 @@ mod conflict;
 pub mod commit;
 mod purge;
 pub mod embedded;
+pub mod rest;
 pub mod faults;
 pub mod suite;
 pub mod catalog;

@@ -80,6 +80,11 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     /// What this kind can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// Where new tables go, when the server decides that; a URI.
+    async fn warehouse(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Every namespace, of all levels, sorted.
     async fn list_namespaces(&self) -> Result<Vec<Namespace>>;
 

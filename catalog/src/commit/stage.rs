@@ -43,7 +43,13 @@ pub(crate) async fn stage(
             ErrorKind::NotFound,
             format!("table \"{}\" does not exist, so there is nothing to replace", create.name),
         )),
-        (None, CreateMode::Create | CreateMode::CreateOrReplace) => stage_create(warehouse, create),
+        (None, CreateMode::Create | CreateMode::CreateOrReplace) => {
+            let told = match warehouse.is_empty() && create.location.is_none() {
+                true => Some(told_warehouse(metastore, &create.name).await?),
+                false => None,
+            };
+            stage_create(told.as_deref().unwrap_or(warehouse), create)
+        }
     }?;
     check_partition_types(&staged.table)?;
     Ok(staged)
@@ -77,6 +83,18 @@ fn check_partition_types(table: &Table) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the server says that new tables go.
+async fn told_warehouse(metastore: &dyn Metastore, name: &TableName) -> Result<String> {
+    metastore.warehouse().await?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "table \"{name}\": the catalog does not tell where tables go; give a LOCATION, or configure `location` for the catalog"
+            ),
+        )
+    })
 }
 
 /// The table of that name; an error if the name is a view's.

@@ -1,0 +1,174 @@
+//! Proof of who asks: a token, one that is fetched and renewed, or a signature.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AwsAuthorizer, AwsCredential};
+use object_store::client::HttpRequest;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+use super::failure::{Effect, Refusal};
+use super::options::{OAuth2, RestAuth, SigV4};
+use super::origin;
+use super::wire::{Wire, header};
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+/// A token is renewed so long before it expires.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
+/// How long a token lasts whose issuer does not say.
+const TOKEN_TIME: Duration = Duration::from_secs(600);
+const SCOPE: &str = "catalog";
+
+/// Who asks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) enum Auth {
+    Nobody,
+    Bearer(Secret),
+    OAuth2(Arc<Tokens>),
+    SigV4(Arc<SigV4>),
+}
+
+/// Tokens of one client, one at a time.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    wire: Wire,
+    url: Url,
+    client: OAuth2,
+    current: Mutex<Option<(Secret, Instant)>>,
+}
+
+impl Auth {
+    pub(super) fn new(options: &RestAuth, wire: &Wire, uri: &Url) -> Result<Self> {
+        Ok(match options {
+            RestAuth::Nobody => Self::Nobody,
+            RestAuth::Bearer(token) => Self::Bearer(token.clone()),
+            RestAuth::SigV4(keys) => Self::SigV4(Arc::new(keys.clone())),
+            RestAuth::OAuth2(client) => {
+                let url = match &client.token_uri {
+                    Some(text) => origin::parse("the address of tokens", text)?,
+                    None => {
+                        let root = uri.as_str().trim_end_matches('/');
+                        origin::parse("uri", &format!("{root}/v1/oauth/tokens"))?
+                    }
+                };
+                let current = Mutex::new(None);
+                let wire = wire.clone();
+                Self::OAuth2(Arc::new(Tokens { wire, url, client: client.clone(), current }))
+            }
+        })
+    }
+
+    /// Adds the proof to a request's headers.
+    pub(super) async fn sign(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &mut HeaderMap,
+        body: Option<&Bytes>,
+    ) -> Result<()> {
+        match self {
+            Self::Nobody => {}
+            Self::Bearer(token) => bear(headers, token)?,
+            Self::OAuth2(tokens) => bear(headers, &tokens.token().await?)?,
+            Self::SigV4(keys) => sign(keys, method, url, headers, body)?,
+        }
+        Ok(())
+    }
+
+    /// After a 401: whether asking again makes sense, since the token is a new one now.
+    pub(super) async fn renew(&self) -> bool {
+        match self {
+            Self::OAuth2(tokens) => {
+                *tokens.current.lock().await = None;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Tokens {
+    /// A token that is good for a while. Callers wait for one exchange together.
+    async fn token(&self) -> Result<Secret> {
+        let mut current = self.current.lock().await;
+        if let Some((token, expires)) = current.as_ref()
+            && *expires > Instant::now() + RENEW_BEFORE
+        {
+            return Ok(token.clone());
+        }
+        let (token, lasts) = self.fetch().await?;
+        let expires = Instant::now() + lasts.max(RENEW_BEFORE * 2);
+        *current = Some((token.clone(), expires));
+        Ok(token)
+    }
+
+    async fn fetch(&self) -> Result<(Secret, Duration)> {
+        let what = "a token for the catalog";
+        let scope = self.client.scope.as_deref().unwrap_or(SCOPE);
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.client.client_id)
+            .append_pair("client_secret", self.client.client_secret.expose())
+            .append_pair("scope", scope)
+            .finish();
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, kind);
+        let answer = self.wire.send(Method::POST, self.url.clone(), headers, Some(form.into()));
+        let answer = answer.await.map_err(|e| e.into_error(Effect::Read, what))?;
+        if answer.status != 200 {
+            let refusal = Refusal::read(answer.status, &answer.body);
+            let error = refusal.error(Effect::Read, what, ErrorKind::PermissionDenied);
+            return Err(match refusal.status {
+                // RFC 6749 §5.2: a wrong secret is 400 or 401.
+                400 | 401 => Error::new(ErrorKind::PermissionDenied, error.message().to_owned()),
+                _ => error,
+            });
+        }
+        let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let token = json.get("access_token").and_then(Value::as_str).ok_or_else(|| {
+            Error::new(ErrorKind::Unavailable, format!("{what}: the answer holds no access_token"))
+        })?;
+        let lasts = json.get("expires_in").and_then(Value::as_u64);
+        Ok((Secret::new(token), lasts.map_or(TOKEN_TIME, Duration::from_secs)))
+    }
+}
+
+fn bear(headers: &mut HeaderMap, token: &Secret) -> Result<()> {
+    let (_, value) = header("authorization", &format!("Bearer {}", token.expose()))?;
+    headers.insert(AUTHORIZATION, value);
+    Ok(())
+}
+
+/// Signs as object_store signs for S3.
+fn sign(
+    keys: &SigV4,
+    method: &Method,
+    url: &Url,
+    headers: &mut HeaderMap,
+    body: Option<&Bytes>,
+) -> Result<()> {
+    let credential = AwsCredential {
+        key_id: keys.access_key_id.clone(),
+        secret_key: keys.secret_access_key.expose().to_owned(),
+        token: keys.session_token.as_ref().map(|token| token.expose().to_owned()),
+    };
+    let body = body.cloned().unwrap_or_default();
+    let mut request = HttpRequest::new(body.into());
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = url.as_str().parse().map_err(|e| {
+        Error::new(ErrorKind::InvalidArgument, "the catalog's address cannot be signed")
+            .with_source(e)
+    })?;
+    std::mem::swap(request.headers_mut(), headers);
+    AwsAuthorizer::new(&credential, &keys.service, &keys.region).authorize(&mut request, None);
+    std::mem::swap(request.headers_mut(), headers);
+    Ok(())
+}

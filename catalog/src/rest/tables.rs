@@ -1,0 +1,245 @@
+//! Tables of a REST catalog: loaded, committed, renamed, forgotten.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Rest;
+use super::client::Call;
+use super::failure::{Effect, unclear};
+use super::names::{collection, path, what};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::parse_table_metadata;
+use crate::metastore::{EntryKind, TableCommit};
+use crate::name::TableName;
+use crate::spec::{TableRequirement, TableUpdate};
+use crate::table::Table;
+
+/// On Nessie: the commit that a loaded table was read at.
+const NESSIE_COMMIT: &str = "nessie.commit.id";
+/// On Nessie: between a table's name and the reference that it is read at.
+const AT: char = '@';
+
+impl Rest {
+    pub(super) async fn read_table(&self, name: &TableName) -> Result<Table> {
+        match self.table_as_given(name).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            outcome => return outcome,
+        }
+        let stored = self.stored(EntryKind::Table, name).await?;
+        self.table_as_given(&stored).await
+    }
+
+    async fn table_as_given(&self, name: &TableName) -> Result<Table> {
+        let url = self.client.endpoint().await?.url(&path(EntryKind::Table, name))?;
+        let about = what(EntryKind::Table, name);
+        let answer = self.client.call(Call::read(url, &about)).await?;
+        self.table_of(name, answer)
+    }
+
+    /// The table of a `LoadTableResult` or a `CommitTableResponse`.
+    fn table_of(&self, name: &TableName, mut answer: Value) -> Result<Table> {
+        let about = what(EntryKind::Table, name);
+        let location = answer.get("metadata-location").and_then(Value::as_str).map(str::to_owned);
+        let (Some(location), Some(metadata)) = (location, answer.get_mut("metadata")) else {
+            let text = format!("{about}: the catalog's answer holds no table");
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        };
+        let json = serde_json::to_vec(&metadata.take())
+            .map_err(|e| Error::new(ErrorKind::Bug, "metadata cannot be written").with_source(e))?;
+        let metadata = parse_table_metadata(&location, &json, self.metadata_bytes_max)?;
+        Ok(Table::new(name.clone(), metadata, location))
+    }
+
+    pub(super) async fn apply_commit(&self, commit: TableCommit) -> Result<Table> {
+        if commit.requirements.iter().any(|r| matches!(r, TableRequirement::NotExist)) {
+            return self.create_table(commit).await;
+        }
+        if self.client.endpoint().await?.nessie.is_some() {
+            return self.commit_pinned(commit).await;
+        }
+        match self.commit_as_given(&commit.name, &commit).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            outcome => return outcome,
+        }
+        let stored = self.stored(EntryKind::Table, &commit.name).await?;
+        self.commit_as_given(&stored, &commit).await
+    }
+
+    async fn commit_as_given(&self, name: &TableName, commit: &TableCommit) -> Result<Table> {
+        let url = self.client.endpoint().await?.url(&path(EntryKind::Table, name))?;
+        self.send_commit(name, url, commit, ErrorKind::Stale).await
+    }
+
+    /// A commit on Nessie: at the commit that the table was read at.
+    ///
+    /// Hazard: Nessie does not enforce `assert-ref-snapshot-id` of null, so two first commits would
+    /// both be taken, and the rows of one be gone. With the reference pinned by its hash, it refuses
+    /// whatever was built on an older state of the table; and what is asserted is checked here.
+    async fn commit_pinned(&self, commit: TableCommit) -> Result<Table> {
+        let base = self.read_table(&commit.name).await?;
+        let name = base.name().clone();
+        for requirement in &commit.requirements {
+            requirement.check(Some(base.metadata())).map_err(|e| stale(&name).with_source(e))?;
+        }
+        let endpoint = self.client.endpoint().await?;
+        let Some(nessie) = &endpoint.nessie else {
+            return Err(Error::new(ErrorKind::Bug, "a pinned commit is Nessie's"));
+        };
+        let Some(hash) = base.metadata().properties().get(NESSIE_COMMIT) else {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "{}: the server does not tell the commit that it was read at ({NESSIE_COMMIT}), without which changes of others could be lost",
+                    what(EntryKind::Table, &name)
+                ),
+            ));
+        };
+        let (bare, reference) = match name.name.split_once(AT) {
+            Some((bare, reference)) => (TableName::new(name.namespace.clone(), bare)?, reference),
+            None => (name.clone(), nessie.reference.as_str()),
+        };
+        let url = endpoint.url_pinned(reference, hash, &path(EntryKind::Table, &bare))?;
+        let committed = self.send_commit(&name, url, &commit, ErrorKind::Stale).await?;
+        Ok(self.located(committed).await)
+    }
+
+    async fn create_table(&self, commit: TableCommit) -> Result<Table> {
+        let Some(staged) = &commit.staged else {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{}: a create needs staged metadata", what(EntryKind::Table, &commit.name)),
+            ));
+        };
+        let endpoint = self.client.endpoint().await?;
+        if endpoint.nessie.is_some() && commit.name.name.contains(AT) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "{}: a table is made on the catalog's own reference; mount the catalog with `reference` to make it on another",
+                    what(EntryKind::Table, &commit.name)
+                ),
+            ));
+        }
+        let metadata = staged.metadata();
+        let mut whole = commit.clone();
+        if !whole.updates.iter().any(|u| matches!(u, TableUpdate::AssignUuid { .. })) {
+            let format_version = metadata.format_version();
+            whole.updates.insert(0, TableUpdate::UpgradeFormatVersion { format_version });
+            whole.updates.insert(0, TableUpdate::AssignUuid { uuid: metadata.uuid() });
+        }
+        let name = self.require_free(&commit.name, None).await?;
+        let url = endpoint.url(&path(EntryKind::Table, &name))?;
+        let created = self.send_commit(&name, url, &whole, ErrorKind::AlreadyExists).await?;
+        Ok(self.located(created).await)
+    }
+
+    async fn send_commit(
+        &self,
+        name: &TableName,
+        url: url::Url,
+        commit: &TableCommit,
+        conflict: ErrorKind,
+    ) -> Result<Table> {
+        let about = what(EntryKind::Table, name);
+        let body = json!({
+            "identifier": {"namespace": name.namespace.levels(), "name": name.name},
+            "requirements": commit.requirements,
+            "updates": updates(commit)?,
+        });
+        let (method, effect) = (Method::POST, Effect::Commit);
+        let call = Call { method, url, body: Some(&body), effect, what: &about, conflict };
+        let answer = self.client.call(call).await?;
+        self.table_of(name, answer).map_err(|e| {
+            unclear(Effect::Commit, &format!("{about}: the answer to a commit cannot be read"))
+                .with_source(e)
+        })
+    }
+
+    /// A committed table with the location of its metadata file: Nessie answers with a page of its
+    /// own. The commit is certain, so that a failure here is none of it.
+    async fn located(&self, committed: Table) -> Table {
+        if committed.metadata_location().is_none_or(|location| !location.starts_with("http")) {
+            return committed;
+        }
+        match self.table_as_given(committed.name()).await {
+            Ok(table) if table.metadata().uuid() == committed.metadata().uuid() => table,
+            Ok(_) => committed,
+            Err(error) => {
+                tracing::warn!(table = %committed.name(), %error, "a committed table cannot be loaded again");
+                committed
+            }
+        }
+    }
+
+    pub(super) async fn forget_table(&self, name: &TableName) -> Result<Option<Table>> {
+        let stored = self.stored(EntryKind::Table, name).await?;
+        let table = match self.table_as_given(&stored).await {
+            Ok(table) => Some(table),
+            Err(e) if is_unreadable(e.kind()) => {
+                tracing::warn!(table = %stored, error = %e, "dropping a table whose metadata cannot be read");
+                None
+            }
+            Err(e) => return Err(e),
+        };
+        let mut url = self.client.endpoint().await?.url(&path(EntryKind::Table, &stored))?;
+        url.query_pairs_mut().append_pair("purgeRequested", "false");
+        let about = what(EntryKind::Table, &stored);
+        self.client.call(Call::change(Method::DELETE, url, None, &about)).await?;
+        Ok(table)
+    }
+
+    pub(super) async fn move_entry(
+        &self,
+        kind: EntryKind,
+        from: &TableName,
+        to: &TableName,
+    ) -> Result<()> {
+        let from = self.stored(kind, from).await?;
+        let to = self.require_free(to, Some(&from)).await?;
+        let identifier =
+            |name: &TableName| json!({"namespace": name.namespace.levels(), "name": name.name});
+        let body = json!({"source": identifier(&from), "destination": identifier(&to)});
+        let endpoint = self.client.endpoint().await?;
+        let url = endpoint.url(&format!("{}/rename", collection(kind)))?;
+        let about = what(kind, &from);
+        self.client.call(Call::change(Method::POST, url, Some(&body), &about)).await.map(drop)
+    }
+}
+
+/// The updates as the protocol has them. Servers want `last-column-id` beside a new schema, which
+/// the format library leaves out since the specification calls it obsolete.
+fn updates(commit: &TableCommit) -> Result<Vec<Value>> {
+    let staged = commit.staged.as_ref().map(|table| table.metadata().last_column_id());
+    let asserted = commit.requirements.iter().filter_map(|requirement| match requirement {
+        TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id } => {
+            Some(*last_assigned_field_id)
+        }
+        _ => None,
+    });
+    let last = asserted.chain(staged).max().unwrap_or_default();
+    let written = commit.updates.iter().map(|update| {
+        let mut json = serde_json::to_value(update).map_err(|e| {
+            Error::new(ErrorKind::Bug, "an update cannot be written").with_source(e)
+        })?;
+        if let (TableUpdate::AddSchema { schema }, Some(object)) = (update, json.as_object_mut()) {
+            let id = schema.highest_field_id().max(last);
+            object.insert("last-column-id".to_owned(), json!(id));
+        }
+        Ok(json)
+    });
+    written.collect()
+}
+
+fn stale(name: &TableName) -> Error {
+    let about = what(EntryKind::Table, name);
+    Error::new(ErrorKind::Stale, format!("{about}: another commit was first"))
+}
+
+fn is_unreadable(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::LimitExceeded)
+}
+
+/// Whether Nessie put the property there.
+pub(super) fn is_nessies(key: &str) -> bool {
+    key.starts_with("nessie.") || key == "created-at"
+}
