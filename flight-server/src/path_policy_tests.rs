@@ -403,7 +403,11 @@ async fn g6_no_table_whose_files_lie_elsewhere_leads_there() {
         ];
         for (i, sql) in statements.iter().enumerate() {
             tries += 1;
-            let said = fixture.run(sql).await;
+            // Bounds of columns stand in a manifest, which lies inside.
+            let said = match sql.contains("$files") {
+                true => run(&fixture.session, sql).await,
+                false => fixture.run(sql).await,
+            };
             fixture.assert_nothing_reached(sql);
             assert!(said.is_err() || i >= reads, "{sql}: {said:?}");
             assert_eq!(listed(&fixture), before, "{sql}: a file outside came or went");

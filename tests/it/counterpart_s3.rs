@@ -380,8 +380,8 @@ async fn of_many_copies_to_one_name_one_succeeds_and_its_rows_stay() {
     let winners: Vec<i64> =
         outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(i, _)| *i).collect();
     assert_eq!(winners.len(), 1, "{outcomes:?}");
-    let answer = lake.lake.run(&format!("SELECT min(n), count(*) FROM read_csv('{target}')"));
-    let answer = answer.await.unwrap();
+    let count = format!("SELECT min(n), count(*) FROM read_csv('{target}')");
+    let answer = lake.lake.run(&count).await.unwrap();
     let value = |column: usize| answer[0].column(column).as_primitive::<Int64Type>().value(0);
     assert_eq!((value(0), value(1)), (winners[0], 400_000));
     all_but(1, &lake).await;

@@ -64,7 +64,9 @@ impl Upload {
 
     /// Of a name that others may use: the first to complete has it.
     pub(crate) fn of_chosen_name(target: Resolved, uri: String) -> Self {
-        Self { name: Name::Chosen, ..Self::new(target, uri) }
+        let mut upload = Self::new(target, uri);
+        upload.name = Name::Chosen;
+        upload
     }
 
     /// Bytes held in memory until a request takes them.
