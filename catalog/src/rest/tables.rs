@@ -1,7 +1,8 @@
 //! Tables of a REST catalog: loaded, committed, renamed, forgotten.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::Rest;
 use super::client::Call;
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::parse_table_metadata;
 use crate::metastore::{EntryKind, TableCommit};
 use crate::name::TableName;
-use crate::spec::{TableRequirement, TableUpdate};
+use crate::spec::{TableMetadata, TableRequirement, TableUpdate};
 use crate::table::Table;
 
 /// On Nessie: the commit that a loaded table was read at.
@@ -67,7 +68,7 @@ impl Rest {
 
     async fn commit_as_given(&self, name: &TableName, commit: &TableCommit) -> Result<Table> {
         let url = self.client.endpoint().await?.url(&path(EntryKind::Table, name))?;
-        self.send_commit(name, url, commit, ErrorKind::Stale).await
+        self.send_commit(name, url, commit, None).await
     }
 
     /// A commit on Nessie: at the commit that the table was read at.
@@ -99,7 +100,8 @@ impl Rest {
             None => (name.clone(), nessie.reference.as_str()),
         };
         let url = endpoint.url_pinned(reference, hash, &path(EntryKind::Table, &bare))?;
-        let committed = self.send_commit(&name, url, &commit, ErrorKind::Stale).await?;
+        let base = Some(base.metadata().as_ref());
+        let committed = self.send_commit(&name, url, &commit, base).await?;
         Ok(self.located(committed).await)
     }
 
@@ -129,22 +131,24 @@ impl Rest {
         }
         let name = self.require_free(&commit.name, None).await?;
         let url = endpoint.url(&path(EntryKind::Table, &name))?;
-        let created = self.send_commit(&name, url, &whole, ErrorKind::AlreadyExists).await?;
+        let created = self.send_commit(&name, url, &whole, None).await?;
         Ok(self.located(created).await)
     }
 
     async fn send_commit(
         &self,
         name: &TableName,
-        url: url::Url,
+        url: Url,
         commit: &TableCommit,
-        conflict: ErrorKind,
+        base: Option<&TableMetadata>,
     ) -> Result<Table> {
+        let creates = commit.staged.is_some();
+        let conflict = if creates { ErrorKind::AlreadyExists } else { ErrorKind::Stale };
         let about = what(EntryKind::Table, name);
         let body = json!({
             "identifier": {"namespace": name.namespace.levels(), "name": name.name},
             "requirements": commit.requirements,
-            "updates": updates(commit)?,
+            "updates": updates(commit, base)?,
         });
         let (method, effect) = (Method::POST, Effect::Commit);
         let call = Call { method, url, body: Some(&body), effect, what: &about, conflict };
@@ -207,8 +211,9 @@ impl Rest {
 }
 
 /// The updates as the protocol has them. Servers want `last-column-id` beside a new schema, which
-/// the format library leaves out since the specification calls it obsolete.
-fn updates(commit: &TableCommit) -> Result<Vec<Value>> {
+/// the format library leaves out since the specification calls it obsolete; and Nessie takes the ids
+/// of new schemas, specs and orders as they are, so that they must be new.
+fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Result<Vec<Value>> {
     let staged = commit.staged.as_ref().map(|table| table.metadata().last_column_id());
     let asserted = commit.requirements.iter().filter_map(|requirement| match requirement {
         TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id } => {
@@ -217,17 +222,60 @@ fn updates(commit: &TableCommit) -> Result<Vec<Value>> {
         _ => None,
     });
     let last = asserted.chain(staged).max().unwrap_or_default();
+    let mut taken = base.map(Taken::of).unwrap_or_default();
     let written = commit.updates.iter().map(|update| {
         let mut json = serde_json::to_value(update).map_err(|e| {
             Error::new(ErrorKind::Bug, "an update cannot be written").with_source(e)
         })?;
-        if let (TableUpdate::AddSchema { schema }, Some(object)) = (update, json.as_object_mut()) {
-            let id = schema.highest_field_id().max(last);
-            object.insert("last-column-id".to_owned(), json!(id));
+        let Some(object) = json.as_object_mut() else { return Ok(json) };
+        match update {
+            TableUpdate::AddSchema { schema } => {
+                let id = schema.highest_field_id().max(last);
+                object.insert("last-column-id".to_owned(), json!(id));
+                renumber(object, "schema", "schema-id", &mut taken.schemas);
+            }
+            TableUpdate::AddSpec { .. } => renumber(object, "spec", "spec-id", &mut taken.specs),
+            TableUpdate::AddSortOrder { .. } => {
+                renumber(object, "sort-order", "order-id", &mut taken.orders);
+            }
+            _ => {}
         }
         Ok(json)
     });
     written.collect()
+}
+
+/// The highest ids that a table has given out; `None` where they do not matter.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    schemas: Option<i64>,
+    specs: Option<i64>,
+    orders: Option<i64>,
+}
+
+impl Taken {
+    fn of(metadata: &TableMetadata) -> Self {
+        Self {
+            schemas: metadata.schemas_iter().map(|s| i64::from(s.schema_id())).max(),
+            specs: metadata.partition_specs_iter().map(|s| i64::from(s.spec_id())).max(),
+            orders: metadata.sort_orders_iter().map(|o| o.order_id).max(),
+        }
+    }
+}
+
+/// Gives what is added the next id, unless its own is higher.
+fn renumber(update: &mut Map<String, Value>, what: &str, key: &str, taken: &mut Option<i64>) {
+    let (Some(highest), Some(added)) = (taken.as_mut(), update.get_mut(what)) else { return };
+    let own = added.get(key).and_then(Value::as_i64).unwrap_or_default();
+    // The order without fields has the id 0 everywhere.
+    let is_unsorted = key == "order-id" && own == 0;
+    if is_unsorted {
+        return;
+    }
+    *highest = own.max(*highest + 1);
+    if let Some(object) = added.as_object_mut() {
+        object.insert(key.to_owned(), json!(*highest));
+    }
 }
 
 fn stale(name: &TableName) -> Error {
