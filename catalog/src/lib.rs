@@ -7,6 +7,7 @@ pub mod error;
 pub mod statistics;
 pub mod failpoint;
 pub mod name;
+pub mod secret;
 mod depth;
 mod avro;
 mod transform;

@@ -202,6 +202,9 @@ impl ObjectStoreRegistry for StoreRegistry {
         if let Some(store) = registered {
             return Ok(store);
         }
+        if let Some(store) = self.storage.store_of(url) {
+            return Ok(store);
+        }
         let resolved = self.storage.resolve(url.as_str()).map_err(Error::from)?;
         Ok(resolved.store)
     }

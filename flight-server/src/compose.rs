@@ -8,13 +8,15 @@ use anyhow::{Context, Result};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
-use fjord_catalog::storage::Storage;
+use fjord_catalog::storage::{Storage, s3};
 use fjord_engine::engine::{Engine, EngineOptions};
 use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
 use fjord_engine::session::{Session, SessionOptions};
 
 use crate::cli::Settings;
-use crate::config::{CatalogConfig, CatalogKind, ConfigError, LimitsConfig, MemoryLimit};
+use crate::config::{
+    CatalogConfig, CatalogKind, ConfigError, LimitsConfig, MemoryLimit, StorageConfig, StoragePlace,
+};
 use crate::files::ServerFiles;
 
 /// The catalog that is always there.
@@ -38,7 +40,8 @@ impl Lakehouse {
     /// while the process lives.
     pub(crate) async fn open(settings: &Settings) -> Result<Self> {
         let data_dir = make_directory(&settings.data_dir)?;
-        Self::open_with(settings, data_dir, queries(&settings.file.limits)).await
+        let queries = queries(&settings.file.limits);
+        Self::open_with(settings, data_dir, queries, Tables::Anywhere).await
     }
 
     /// The same for a server: the history of statements outlives it, and `observer` is told of
@@ -53,15 +56,17 @@ impl Lakehouse {
             observer: Some(observer),
             ..queries(&settings.file.limits)
         };
-        Self::open_with(settings, data_dir, queries).await
+        let tables = Tables::Within(&settings.file.storage);
+        Self::open_with(settings, data_dir, queries, tables).await
     }
 
     async fn open_with(
         settings: &Settings,
         data_dir: PathBuf,
         queries: QueriesOptions,
+        tables: Tables<'_>,
     ) -> Result<Self> {
-        let storage = Storage::local();
+        let storage = stores(&settings.file.storage)?;
         let engine = Engine::try_new(EngineOptions {
             memory_limit_bytes: settings.memory_limit.map(limit_bytes),
             spill_dir: data_dir.join("spill"),
@@ -72,19 +77,25 @@ impl Lakehouse {
         })?;
         let mut lakehouse = Self { engine, data_dir, embedded: Vec::new() };
         for catalog in catalogs(&settings.file.catalogs) {
-            lakehouse.mount(&catalog, &storage).await?;
+            lakehouse.mount(&catalog, &storage, tables).await?;
         }
         Ok(lakehouse)
     }
 
-    async fn mount(&mut self, config: &CatalogConfig, storage: &Storage) -> Result<()> {
+    async fn mount(
+        &mut self,
+        config: &CatalogConfig,
+        storage: &Storage,
+        tables: Tables<'_>,
+    ) -> Result<()> {
         let CatalogKind::Embedded { warehouse } = &config.kind;
         let warehouse_uri = match warehouse {
-            Some(uri) if uri.starts_with("file:") => uri.clone(),
+            Some(uri) if uri.starts_with("file:") || uri.starts_with("s3:") => uri.clone(),
             Some(path) => file_uri(&std::path::absolute(path)?)?,
             None if config.name == DEFAULT_CATALOG => file_uri(&self.data_dir.join("warehouse"))?,
             None => file_uri(&self.data_dir.join(format!("warehouse-{}", config.name)))?,
         };
+        let storage = tables.confine(storage, &warehouse_uri)?;
         let mut options =
             EmbeddedOptions::new(self.data_dir.join("catalog.db"), warehouse_uri.clone());
         options.catalog_name.clone_from(&config.name);
@@ -121,12 +132,15 @@ impl Lakehouse {
     /// For a `[storage]` prefix that overlaps with one of these.
     pub(crate) fn file_policy(&self, settings: &Settings) -> Result<ServerFiles, ConfigError> {
         let catalogs = self.engine.catalogs();
-        let warehouses = catalogs.iter().filter_map(|c| c.warehouse().strip_prefix("file://"));
-        let mut forbidden: Vec<PathBuf> = warehouses.map(PathBuf::from).collect();
+        let local = |uri: &str| uri.strip_prefix("file://").map(PathBuf::from);
+        let warehouses: Vec<&str> = catalogs.iter().map(|c| c.warehouse()).collect();
+        let mut forbidden: Vec<PathBuf> = warehouses.iter().filter_map(|w| local(w)).collect();
         forbidden.push(self.data_dir.clone());
         forbidden.extend(settings.file.auth.passwords.clone());
         forbidden.extend(settings.file.tls.iter().map(|tls| tls.key.clone()));
-        ServerFiles::try_new(&settings.origin, &settings.file.storage, forbidden)
+        let buckets = warehouses.into_iter().filter(|w| !w.starts_with("file:"));
+        let buckets = buckets.map(str::to_owned).collect();
+        ServerFiles::try_new(&settings.origin, &settings.file.storage, forbidden, buckets)
     }
 
     /// Where everything lives.
@@ -141,6 +155,35 @@ impl Lakehouse {
             embedded.close().await;
         }
     }
+}
+
+/// Where the tables of a process may lie, whatever their metadata says.
+#[derive(Clone, Copy, Debug)]
+enum Tables<'a> {
+    /// Wherever the person who runs the process may read and write.
+    Anywhere,
+    /// In the warehouse of their catalog and below the prefixes that are no exchange of files.
+    Within(&'a [StorageConfig]),
+}
+
+impl Tables<'_> {
+    /// `storage` as a catalog whose warehouse is at `warehouse` may use it.
+    fn confine(self, storage: &Storage, warehouse: &str) -> Result<Storage> {
+        let Self::Within(configured) = self else { return Ok(storage.clone()) };
+        let prefixes = configured.iter().filter(|store| !store.files).map(StorageConfig::prefix);
+        let places: Vec<String> = prefixes.chain([warehouse.to_owned()]).collect();
+        Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
+    }
+}
+
+/// Local disk, and the buckets that the configuration describes.
+fn stores(configured: &[StorageConfig]) -> Result<Storage> {
+    configured.iter().try_fold(Storage::local(), |storage, config| match &config.place {
+        StoragePlace::Directory(_) => Ok(storage),
+        StoragePlace::S3 { prefix, options } => {
+            Ok(storage.with_store(prefix, s3::store(options)?)?)
+        }
+    })
 }
 
 /// The built-in catalog first, unless the file describes it itself.

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use fjord_engine::sql::files::FilePolicy;
 use fjord_engine::{Error, ErrorKind, Result};
 
-use crate::config::{ConfigError, StorageConfig};
+use crate::config::{ConfigError, StorageConfig, StoragePlace};
 
 /// Characters of a location that messages repeat.
 const SHOWN_CHARS_MAX: usize = 256;
@@ -22,11 +22,13 @@ const ENCODED: [&str; 4] = ["%2e", "%2f", "%5c", "%00"];
 pub(crate) struct ServerFiles {
     allowed: Vec<PathBuf>,
     forbidden: Vec<PathBuf>,
+    /// Prefixes of buckets, each with its last slash.
+    buckets: Vec<String>,
 }
 
 impl ServerFiles {
     /// What `storage` allows. `forbidden` are the data directory, the warehouses and every file of
-    /// the configuration that holds a secret.
+    /// the configuration that holds a secret; `warehouses` are those in buckets.
     ///
     /// # Errors
     /// For a prefix around or within what is forbidden: a listing would walk into it.
@@ -34,36 +36,65 @@ impl ServerFiles {
         origin: &str,
         storage: &[StorageConfig],
         forbidden: Vec<PathBuf>,
+        warehouses: Vec<String>,
     ) -> std::result::Result<Self, ConfigError> {
-        let mut allowed = Vec::new();
+        let mut files = Self { forbidden, ..Self::default() };
         for store in storage.iter().filter(|store| store.files) {
-            let directory = real(&store.directory).unwrap_or_else(|| store.directory.clone());
-            let overlapping = forbidden.iter().find(|path| {
-                let path = real(path).unwrap_or_else(|| (*path).clone());
-                path.starts_with(&directory) || directory.starts_with(&path)
-            });
-            if let Some(path) = overlapping {
+            let key = format!("storage.{}.prefix", store.name);
+            let overlapping = match &store.place {
+                StoragePlace::Directory(directory) => {
+                    let overlapping = files.overlapping_directory(directory);
+                    files.allowed.push(directory.clone());
+                    overlapping
+                }
+                StoragePlace::S3 { prefix, .. } => {
+                    let tables = storage.iter().filter(|other| !other.files);
+                    let tables = tables.map(StorageConfig::prefix);
+                    let overlapping = warehouses
+                        .iter()
+                        .map(|uri| format!("{}/", uri.trim_end_matches('/')))
+                        .chain(tables)
+                        .find(|other| other.starts_with(prefix) || prefix.starts_with(other));
+                    files.buckets.push(prefix.clone());
+                    overlapping
+                }
+            };
+            if let Some(other) = overlapping {
                 let problem = format!(
-                    "{:?} and {:?}, which belongs to the server, overlap; accepted: a directory of its own",
-                    store.directory.display(),
-                    path.display()
+                    "{:?} and {other:?}, which belongs to the server, overlap; accepted: a place of its own",
+                    store.prefix()
                 );
-                let key = format!("storage.{}.prefix", store.name);
                 return Err(ConfigError::new(origin, key, problem));
             }
-            allowed.push(store.directory.clone());
         }
-        Ok(Self { allowed, forbidden })
+        Ok(files)
+    }
+
+    fn overlapping_directory(&self, directory: &Path) -> Option<String> {
+        let directory = real(directory).unwrap_or_else(|| directory.to_path_buf());
+        let overlapping = self.forbidden.iter().find(|path| {
+            let path = real(path).unwrap_or_else(|| (*path).clone());
+            path.starts_with(&directory) || directory.starts_with(&path)
+        });
+        overlapping.map(|path| path.display().to_string())
     }
 
     fn admits(&self, location: &str) -> bool {
         let lower = location.to_ascii_lowercase();
-        let is_plain = location.starts_with('/')
-            && !location.contains(|c: char| c.is_control() || c == '\\')
+        let is_plain = !location.contains(|c: char| c.is_control() || c == '\\')
             && !ENCODED.iter().any(|encoded| lower.contains(encoded))
             && location.split('/').all(|part| !matches!(part, "." | ".."));
         if !is_plain {
             return false;
+        }
+        if !location.starts_with('/') {
+            // In a bucket names are compared as they stand: there are no links, and the spellings
+            // `s3a://` and `S3://` have no need to be known here. A listing needs the whole prefix.
+            return self.buckets.iter().any(|prefix| {
+                location.strip_prefix(prefix.as_str()).is_some_and(|rest| !rest.starts_with('/'))
+                    || location.strip_suffix('/').unwrap_or(location)
+                        == prefix.trim_end_matches('/')
+            });
         }
         // A file may have a wildcard's character in its name; a wildcard is answered for by the
         // directory that it begins in, and what it finds is checked again.
@@ -97,12 +128,12 @@ impl FilePolicy for ServerFiles {
         }
         // The same for what is there and what is not.
         let shown: String = location.chars().take(SHOWN_CHARS_MAX).collect();
-        let accepted = if self.allowed.is_empty() {
+        let accepted = if self.allowed.is_empty() && self.buckets.is_empty() {
             "statements reach no files on this server; a [storage.NAME] with files = true lets them"
                 .to_owned()
         } else {
-            let allowed: Vec<String> =
-                self.allowed.iter().map(|d| format!("file://{}/", d.display())).collect();
+            let allowed = self.allowed.iter().map(|d| format!("file://{}/", d.display()));
+            let allowed: Vec<String> = allowed.chain(self.buckets.iter().cloned()).collect();
             format!("statements on this server reach files below {} alone", allowed.join(", "))
         };
         Err(Error::new(ErrorKind::PermissionDenied, format!("file {shown:?}: {accepted}")))
@@ -213,9 +244,13 @@ mod tests {
         fn files(root: &Path, allowed: &[&str]) -> std::result::Result<ServerFiles, ConfigError> {
             let storage: Vec<StorageConfig> = allowed
                 .iter()
-                .map(|d| StorageConfig { name: "x".into(), directory: root.join(d), files: true })
+                .map(|d| StorageConfig {
+                    name: "x".into(),
+                    place: StoragePlace::Directory(root.join(d)),
+                    files: true,
+                })
                 .collect();
-            ServerFiles::try_new("fjord.toml", &storage, vec![root.join("lake")])
+            ServerFiles::try_new("fjord.toml", &storage, vec![root.join("lake")], Vec::new())
         }
 
         fn at(&self, location: &str) -> String {
@@ -366,10 +401,10 @@ mod tests {
         assert!(error.contains("[storage.NAME] with files = true"), "{error}");
         let store = StorageConfig {
             name: "x".into(),
-            directory: f.directory.path().join("in"),
+            place: StoragePlace::Directory(f.directory.path().join("in")),
             files: false,
         };
-        let files = ServerFiles::try_new("f", &[store], Vec::new()).unwrap();
+        let files = ServerFiles::try_new("f", &[store], Vec::new(), Vec::new()).unwrap();
         assert!(files.check(&f.at("$/in/a.csv")).is_err());
     }
 
@@ -388,6 +423,72 @@ mod tests {
         for location in ["$/not-there-yet/seal.key", "$/not-there-yet", "$/not-there-yet/x.csv"] {
             assert!(files.check(&f.at(location)).is_err(), "{location}");
         }
+    }
+
+    fn bucket(name: &str, prefix: &str, files: bool) -> StorageConfig {
+        let credentials = fjord_catalog::storage::s3::S3Credentials::Anonymous;
+        let options = fjord_catalog::storage::s3::S3Options::new("lake", credentials);
+        let place = StoragePlace::S3 { prefix: prefix.into(), options };
+        StorageConfig { name: name.into(), place, files }
+    }
+
+    #[test]
+    fn g5_of_a_bucket_only_what_is_below_a_marked_prefix_is_admitted() {
+        let storage = [bucket("in", "s3://lake/in/", true), bucket("w", "s3://lake/w/", false)];
+        let files = ServerFiles::try_new("f", &storage, Vec::new(), Vec::new()).unwrap();
+        for location in
+            ["s3://lake/in/", "s3://lake/in", "s3://lake/in/a.csv", "s3://lake/in/k=v/*.csv"]
+        {
+            files.check(location).unwrap();
+        }
+        for location in [
+            "s3://lake/w/t/data/x.parquet",
+            "s3://lake/",
+            "s3://lake",
+            "s3://lake/*",
+            "s3://lake/in*",
+            "s3://lake/i[n]/a.csv",
+            "s3://*/in/a.csv",
+            "s3://lake/inside/a.csv",
+            "s3://lake/in/../w/x",
+            "s3://lake/in/./a",
+            "s3://lake/in/%2e%2e/w/x",
+            "s3://lake/in/..%2fw",
+            "s3://lake/in\\..\\w",
+            "s3://lake/in/a\0",
+            "s3://lake/in//w/x",
+            "s3a://lake/in/a.csv",
+            "S3://lake/in/a.csv",
+            "s3://LAKE/in/a.csv",
+            "s3://lake.in/a.csv",
+            "s3://key:secret@lake/in/a.csv",
+            "s3://lake:9000/in/a.csv",
+            "s3://other/in/a.csv",
+            "http://lake/in/a.csv",
+            "https://lake.s3.amazonaws.com/in/a.csv",
+            "http://169.254.169.254/latest/meta-data/",
+            "/lake/in/a.csv",
+        ] {
+            let error = files.check(location).map(|()| panic!("{location} is admitted"));
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::PermissionDenied);
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_a_bucket_that_overlaps_tables_is_refused_at_the_start() {
+        for (exchange, tables) in
+            [("s3://lake/", "s3://lake/w"), ("s3://lake/w/in/", "s3://lake/w/")]
+        {
+            let marked = bucket("x", exchange, true);
+            let warehouse = vec![tables.to_owned()];
+            let storage = [marked.clone()];
+            assert!(ServerFiles::try_new("f", &storage, Vec::new(), warehouse).is_err());
+            let storage = [marked, bucket("y", &format!("{}/", tables.trim_end_matches('/')), false)];
+            let error = ServerFiles::try_new("f", &storage, Vec::new(), Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("storage.x.prefix"), "{error}");
+        }
+        let storage = [bucket("x", "s3://lake/in/", true), bucket("y", "s3://lake/inside/", false)];
+        ServerFiles::try_new("f", &storage, Vec::new(), Vec::new()).unwrap();
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) async fn stage(
     create.name.namespace = metastore.load_namespace(&create.name.namespace).await?.0;
     check_properties(&create)?;
     if let Some(location) = &create.location {
-        storage.resolve(location)?;
+        storage.resolve_named(location)?;
     }
     let existing = existing(metastore, &create.name).await?;
     let staged = match (existing, create.mode) {

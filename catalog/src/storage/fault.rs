@@ -5,14 +5,20 @@ use std::io;
 
 use crate::error::{Error, ErrorKind};
 
+/// Characters of a store's answer that messages repeat.
+const REASON_CHARS_MAX: usize = 300;
+
 /// What `doing` (`"read"`, `"write"` …) to `uri` met.
-pub(crate) fn store_error(doing: &str, uri: &str, error: object_store::Error) -> Error {
+pub fn store_error(doing: &str, uri: &str, error: object_store::Error) -> Error {
     use object_store::Error as Store;
     let (kind, problem) = match &error {
         Store::NotFound { .. } => (ErrorKind::NotFound, "not found".to_owned()),
         Store::AlreadyExists { .. } => (ErrorKind::AlreadyExists, "exists already".to_owned()),
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
             (ErrorKind::PermissionDenied, format!("cannot {doing} it: permission denied"))
+        }
+        Store::Precondition { .. } => {
+            (ErrorKind::Storage, format!("cannot {doing} it: it changed meanwhile"))
         }
         Store::InvalidPath { .. } => {
             (ErrorKind::InvalidArgument, "no store can hold such a path".to_owned())
@@ -40,5 +46,49 @@ fn from_cause(doing: &str, error: &object_store::Error) -> (ErrorKind, String) {
         }
         cause = e.source();
     }
-    (ErrorKind::Storage, format!("cannot {doing} it"))
+    (ErrorKind::Storage, format!("cannot {doing} it: {}", reason(error)))
+}
+
+/// What a store over the network said, or what kept it from saying anything.
+fn reason(error: &object_store::Error) -> String {
+    let mut innermost: &(dyn StdError + 'static) = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    let text = innermost.to_string();
+    let said = match (element(&text, "Code"), element(&text, "Message")) {
+        (Some(code), Some(message)) => format!("the store answered {code}: {message}"),
+        (Some(code), None) => format!("the store answered {code}"),
+        // A page of HTML is of no use to anybody.
+        _ => text.split('<').next().unwrap_or_default().trim().to_owned(),
+    };
+    said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS_MAX).collect()
+}
+
+/// The text of the first `<name>…</name>`.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, after) = xml.split_once(&format!("<{name}>"))?;
+    after.split_once('<').map(|(text, _)| text).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(source: &str) -> String {
+        let error = object_store::Error::Generic { store: "S3", source: source.into() };
+        store_error("read", "s3://b/f", error).to_string()
+    }
+
+    #[test]
+    fn a_stores_own_words_are_told_without_its_markup() {
+        let xml = "status 503: <?xml?><Error><Code>SlowDown</Code><Message>less, please</Message></Error>";
+        assert_eq!(
+            told(xml),
+            "file \"s3://b/f\": cannot read it: the store answered SlowDown: less, please"
+        );
+        let html = "status 502: <html><body>a page\nof a proxy</body></html>";
+        assert_eq!(told(html), "file \"s3://b/f\": cannot read it: status 502:");
+        assert!(told(&"x".repeat(100_000)).len() < 1_000);
+    }
 }

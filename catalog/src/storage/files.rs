@@ -1,5 +1,7 @@
 //! Whole files: bounded reads, writes that never overwrite, deletes that may be repeated.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures::stream::{BoxStream, Stream};
 use futures::{StreamExt, TryStreamExt};
@@ -9,10 +11,14 @@ use object_store::{GetOptions, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::fault::store_error;
 use crate::storage::location::FILE_SCHEME;
-use crate::storage::{Storage, local};
+use crate::storage::{Resolved, Storage, local};
 
 /// Deletes in flight at once.
 const DELETES_MAX: usize = 32;
+/// Times that a write over the network is sent when its outcome cannot be learnt.
+const PUTS_MAX: u32 = 3;
+/// The pause after the first of them; the next is longer.
+const PUT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Storage {
     /// The whole file, or `LimitExceeded` before more than `bytes_max` bytes are held.
@@ -20,34 +26,7 @@ impl Storage {
     /// # Errors
     /// `NotFound` with the URI, `LimitExceeded`, or what the store met.
     pub async fn read_all(&self, uri: &str, bytes_max: u64) -> Result<Bytes> {
-        let at = self.resolve(uri)?;
-        let result = at
-            .store
-            .get_opts(&at.path, GetOptions::default())
-            .await
-            .map_err(|e| store_error("read", uri, e))?;
-        let size = result.meta.size;
-        if size > bytes_max {
-            return Err(too_large(uri, bytes_max).with_context("bytes", size.to_string()));
-        }
-        let mut stream = result.into_stream();
-        // The store's word for the size is not trusted for more than this.
-        let mut bytes = BytesMut::with_capacity(usize::try_from(size.min(1 << 20)).unwrap_or(0));
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|e| store_error("read", uri, e))?;
-            if (bytes.len() + chunk.len()) as u64 > bytes_max {
-                return Err(too_large(uri, bytes_max));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        if (bytes.len() as u64) < size {
-            return Err(Error::new(
-                ErrorKind::Storage,
-                format!("file {uri:?}: the store sent {} of {size} bytes", bytes.len()),
-            )
-            .with_retryable(true));
-        }
-        Ok(bytes.freeze())
+        self.resolve(uri)?.read_all(uri, bytes_max).await
     }
 
     /// Writes a file that must not exist. When this returns, it survives a power cut.
@@ -58,19 +37,7 @@ impl Storage {
     /// # Errors
     /// `AlreadyExists` if other bytes are there, or what the store met.
     pub async fn put_new(&self, uri: &str, bytes: Bytes) -> Result<()> {
-        let at = self.resolve(uri)?;
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let payload = PutPayload::from_bytes(bytes.clone());
-        match at.store.put_opts(&at.path, payload, options).await {
-            Ok(_) => Ok(()),
-            Err(e @ object_store::Error::AlreadyExists { .. }) => {
-                match self.read_all(uri, bytes.len() as u64).await {
-                    Ok(there) if there == bytes => Ok(()),
-                    _ => Err(store_error("write", uri, e)),
-                }
-            }
-            Err(e) => Err(store_error("write", uri, e)),
-        }
+        self.resolve(uri)?.put_new(uri, PutPayload::from_bytes(bytes)).await
     }
 
     /// Whether the file is there.
@@ -171,6 +138,81 @@ impl Storage {
                 Error::new(ErrorKind::Storage, format!("directory {uri:?}: cannot remove it"))
                     .with_source(e)
             })
+    }
+}
+
+impl Resolved {
+    /// [`Storage::read_all`] of what `uri` was resolved to.
+    async fn read_all(&self, uri: &str, bytes_max: u64) -> Result<Bytes> {
+        let result = self
+            .store
+            .get_opts(&self.path, GetOptions::default())
+            .await
+            .map_err(|e| store_error("read", uri, e))?;
+        let size = result.meta.size;
+        if size > bytes_max {
+            return Err(too_large(uri, bytes_max).with_context("bytes", size.to_string()));
+        }
+        let mut stream = result.into_stream();
+        // The store's word for the size is not trusted for more than this.
+        let mut bytes = BytesMut::with_capacity(usize::try_from(size.min(1 << 20)).unwrap_or(0));
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|e| store_error("read", uri, e))?;
+            if (bytes.len() + chunk.len()) as u64 > bytes_max {
+                return Err(too_large(uri, bytes_max));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if (bytes.len() as u64) < size {
+            return Err(Error::new(
+                ErrorKind::Storage,
+                format!("file {uri:?}: the store sent {} of {size} bytes", bytes.len()),
+            )
+            .with_retryable(true));
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// Writes an object that must not exist; [`Storage::put_new`] of what `uri` was resolved to.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if other bytes are there, or what the store met.
+    pub async fn put_new(&self, uri: &str, payload: PutPayload) -> Result<()> {
+        // Local disk says for certain what happened; a request over the network may have been
+        // applied although no answer came, and nobody below repeats one that is not idempotent.
+        let is_remote = self.store_url.scheme() != FILE_SCHEME;
+        let mut attempt = 1;
+        loop {
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            match self.store.put_opts(&self.path, payload.clone(), options).await {
+                Ok(_) => return Ok(()),
+                Err(e @ object_store::Error::AlreadyExists { .. }) => {
+                    // Ours, if it is the same: the answer to an earlier attempt was lost.
+                    return match self.holds(uri, &payload).await {
+                        Ok(true) => Ok(()),
+                        _ => Err(store_error("write", uri, e)),
+                    };
+                }
+                Err(object_store::Error::Generic { .. }) if is_remote && attempt < PUTS_MAX => {
+                    tokio::time::sleep(PUT_PAUSE * attempt).await;
+                    attempt += 1;
+                }
+                Err(e) => return Err(store_error("write", uri, e)),
+            }
+        }
+    }
+
+    /// Whether the object's bytes are those of `payload`.
+    async fn holds(&self, uri: &str, payload: &PutPayload) -> Result<bool> {
+        let there = self.read_all(uri, payload.content_length() as u64).await?;
+        let mut rest = there.as_ref();
+        for chunk in payload {
+            match rest.strip_prefix(chunk.as_ref()) {
+                Some(after) => rest = after,
+                None => return Ok(false),
+            }
+        }
+        Ok(rest.is_empty())
     }
 }
 

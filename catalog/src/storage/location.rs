@@ -7,6 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The scheme of local disk.
 pub(crate) const FILE_SCHEME: &str = "file";
+/// Dots, slashes and ends of strings as they look encoded, once and twice.
+const ENCODED: [&str; 8] = ["%2e", "%2f", "%5c", "%00", "%252e", "%252f", "%255c", "%2500"];
 
 /// A parsed URI. Nothing is percent-decoded: Iceberg locations are raw strings, and PyIceberg,
 /// Java's `Path` and DuckDB all use their characters as they stand.
@@ -40,6 +42,15 @@ impl Location {
             return Err(malformed(uri, "lacks \"//\" after its scheme"));
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains('@') {
+            // Not repeated: messages are kept and shown.
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "a location on {scheme:?} has credentials in it; a section [storage.NAME] of the configuration is their place"
+                ),
+            ));
+        }
         let scheme =
             if matches!(scheme.as_str(), "s3a" | "s3n") { "s3".to_owned() } else { scheme };
         Ok(Self { scheme, authority: authority.to_owned(), path: parse_path(uri, path)? })
@@ -86,6 +97,18 @@ impl Location {
         let text = format!("{}://{}/", self.scheme, self.authority);
         Url::parse(&text).map_err(|e| malformed(&text, "is not a URL").with_source(e))
     }
+}
+
+/// Refuses spellings that would be another place to somebody who decodes or cuts them. Nobody here
+/// does: files may be called so, but a statement has no reason to.
+pub(crate) fn check_plain(uri: &str) -> Result<()> {
+    let lower = uri.to_ascii_lowercase();
+    let is_odd = ENCODED.iter().any(|encoded| lower.contains(encoded))
+        || uri.contains(|c: char| c.is_control() || matches!(c, '\\' | '?' | '#' | '*'));
+    if is_odd {
+        return Err(malformed(uri, "has a wildcard, a query, or a dot or slash in disguise in it: write it plainly"));
+    }
+    Ok(())
 }
 
 fn parse_path(uri: &str, path: &str) -> Result<Path> {

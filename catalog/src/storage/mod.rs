@@ -5,6 +5,9 @@
 mod fault;
 mod location;
 mod local;
+mod bucket;
+mod scope;
+pub mod s3;
 mod files;
 mod file_io;
 
@@ -18,9 +21,13 @@ use object_store::path::Path;
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::bucket::Bucket;
 use crate::storage::file_io::StorageIo;
 use crate::storage::local::DurableLocal;
 use crate::storage::location::Location;
+use crate::storage::scope::Scope;
+
+pub use crate::storage::fault::store_error;
 
 /// Where a URI leads.
 #[derive(Clone, Debug)]
@@ -54,7 +61,9 @@ type StoreKey = (String, String);
 /// The process's object stores. Cheap to clone; a value, so adding a store makes a new registry.
 #[derive(Clone)]
 pub struct Storage {
-    stores: Arc<BTreeMap<StoreKey, Arc<dyn ObjectStore>>>,
+    stores: Arc<BTreeMap<StoreKey, Bucket>>,
+    /// What may be reached of it; `None`: all.
+    scope: Option<Arc<Scope>>,
     limits: StorageLimits,
 }
 
@@ -70,26 +79,48 @@ impl Storage {
     pub fn local() -> Self {
         let local: Arc<dyn ObjectStore> = Arc::new(DurableLocal::new());
         let key = (location::FILE_SCHEME.to_owned(), String::new());
-        Self { stores: Arc::new(BTreeMap::from([(key, local)])), limits: StorageLimits::default() }
+        let disk = Bucket::new().with(Path::default(), local);
+        Self {
+            stores: Arc::new(BTreeMap::from([(key, disk)])),
+            scope: None,
+            limits: StorageLimits::default(),
+        }
     }
 
-    /// Also serves everything below `prefix_url` (`s3://bucket/`) from `store`. A store that served
-    /// the same scheme and authority before is replaced.
+    /// Also serves everything below `prefix_url` (`s3://bucket/`, `s3://bucket/prefix/`) from
+    /// `store`, whose paths are those of the whole bucket. The longest prefix decides; a store
+    /// that served the same prefix before is replaced.
     ///
     /// # Errors
-    /// `InvalidArgument` when `prefix_url` is not a URL, or has a path: credentials belong to a
-    /// whole bucket.
+    /// `InvalidArgument` when `prefix_url` is not a URL.
     pub fn with_store(mut self, prefix_url: &str, store: Arc<dyn ObjectStore>) -> Result<Self> {
         let prefix = Location::parse(prefix_url)?;
-        if !prefix.path.is_root() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("storage prefix {prefix_url:?} names a path: give scheme and bucket alone"),
-            ));
-        }
         let mut stores = BTreeMap::clone(&self.stores);
-        stores.insert((prefix.scheme, prefix.authority), store);
+        let bucket = stores.entry((prefix.scheme, prefix.authority)).or_insert_with(Bucket::new);
+        *bucket = bucket.with(prefix.path, store);
         self.stores = Arc::new(stores);
+        Ok(self)
+    }
+
+    /// The same stores, of which only what lies at or below `uris` can be reached, wherever links
+    /// lead. A storage that is confined already is confined anew.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a malformed URI.
+    pub fn confined_to<'a>(mut self, uris: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        self.scope = Some(Arc::new(Scope::try_new(uris)?));
+        Ok(self)
+    }
+
+    /// Lets a confined storage also reach what lies at or below `uri`; one that is not confined
+    /// reaches it already.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a malformed URI.
+    pub fn admitting(mut self, uri: &str) -> Result<Self> {
+        if let Some(scope) = &self.scope {
+            self.scope = Some(Arc::new(scope.admitting(uri)?));
+        }
         Ok(self)
     }
 
@@ -112,13 +143,16 @@ impl Storage {
     /// characters of a name, never a space. So `…/cat=a%2Fb/x.parquet` is one directory deep.
     ///
     /// # Errors
-    /// `Unsupported` for a scheme or bucket that no store serves, `InvalidArgument` for a malformed
-    /// URI or one that climbs above the root.
+    /// `PermissionDenied` for what a confined storage does not reach, `Unsupported` for what no
+    /// store serves, `InvalidArgument` for a malformed URI or one that climbs above the root.
     pub fn resolve(&self, uri: &str) -> Result<Resolved> {
         let location = Location::parse(uri)?;
+        if let Some(scope) = &self.scope {
+            scope.check(uri, &location)?;
+        }
         let store_url = location.store_url()?;
-        let key = (location.scheme, location.authority);
-        let Some(store) = self.stores.get(&key) else {
+        let bucket = self.stores.get(&(location.scheme, location.authority));
+        let Some(store) = bucket.and_then(|bucket| bucket.serving(&location.path)) else {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("storage {:?}: no store is configured for it", store_url.as_str()),
@@ -126,12 +160,37 @@ impl Storage {
             .with_context("uri", uri)
             .with_context("configured", self.served().join(", ")));
         };
-        Ok(Resolved { store: Arc::clone(store), path: location.path, store_url })
+        Ok(Resolved { store, path: location.path, store_url })
     }
 
-    /// URLs of the stores, for messages and for registering them elsewhere.
+    /// The same for a location that a statement names: beyond what [`Storage::resolve`] refuses,
+    /// a confined storage takes no spelling that means another place to somebody who decodes.
+    ///
+    /// # Errors
+    /// As [`Storage::resolve`].
+    pub fn resolve_named(&self, uri: &str) -> Result<Resolved> {
+        if self.scope.is_some() {
+            location::check_plain(uri)?;
+        }
+        self.resolve(uri)
+    }
+
+    /// The store of a whole bucket (`s3://bucket/`, `file:///`), as [`Resolved::store_url`] names
+    /// it. What of it may be reached has been decided by [`Storage::resolve`].
+    pub fn store_of(&self, store_url: &Url) -> Option<Arc<dyn ObjectStore>> {
+        let location = Location::parse(store_url.as_str()).ok()?;
+        let bucket = self.stores.get(&(location.scheme, location.authority))?;
+        Some(bucket.serving(&location.path).unwrap_or_else(|| Arc::new(bucket.clone())))
+    }
+
+    /// URLs of what is served, for messages.
     pub fn served(&self) -> Vec<String> {
-        self.stores.keys().map(|(scheme, authority)| format!("{scheme}://{authority}/")).collect()
+        let buckets = self.stores.iter();
+        buckets
+            .flat_map(|((scheme, authority), bucket)| {
+                bucket.prefixes().map(move |prefix| format!("{scheme}://{authority}/{prefix}"))
+            })
+            .collect()
     }
 
     /// The same stores as the format library's file I/O. Writing never overwrites.
@@ -166,8 +225,38 @@ mod tests {
     }
 
     #[test]
-    fn a_store_prefix_with_a_path_is_refused() {
-        let error = Storage::local().with_store("s3://b/x", Arc::new(InMemory::new())).unwrap_err();
+    fn a_prefix_of_a_bucket_serves_itself_alone() {
+        let storage = Storage::local().with_store("s3://b/x/", Arc::new(InMemory::new())).unwrap();
+        assert_eq!(storage.resolve("s3://b/x/y").unwrap().path.as_ref(), "x/y");
+        let error = storage.resolve("s3://b/xy").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("s3://b/x"), "{error}");
+    }
+
+    #[test]
+    fn a_confined_storage_reaches_what_it_is_confined_to() {
+        let storage = Storage::local().with_store("s3://b/", Arc::new(InMemory::new())).unwrap();
+        let confined = storage.clone().confined_to(["s3://b/w/"]).unwrap();
+        confined.resolve("s3://b/w/t/f").unwrap();
+        for uri in ["s3://b/f", "file:///etc/passwd", "/etc/passwd", "s3://other/w/f"] {
+            let error = confined.resolve(uri).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{uri}");
+        }
+        // Spark escapes partition values in file names; a statement has no reason to.
+        confined.resolve("s3://b/w/t/cat=a%2Fb/f").unwrap();
+        for uri in ["s3://b/w/%2e%2e/f", "s3://b/w/a%2Fb", "s3://b/w/a\\b", "s3://b/w/a?b", "s3://b/w/#"] {
+            let error = confined.resolve_named(uri).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{uri}");
+        }
+        let wider = confined.admitting("s3://b/v").unwrap();
+        wider.resolve("s3://b/v/f").unwrap();
+        wider.resolve("s3://b/w/f").unwrap();
+    }
+
+    #[test]
+    fn credentials_in_a_uri_are_refused_and_not_repeated() {
+        let error = Storage::local().resolve("s3://key:canary@b/x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(!error.to_string().contains("canary"), "{error}");
     }
 }

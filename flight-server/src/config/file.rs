@@ -37,7 +37,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// What a file configures. Flags and variables override it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// Where everything lives unless said otherwise.
     pub data_dir: Option<PathBuf>,
@@ -111,7 +111,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Config, ConfigError> {
     }
     let catalogs = sections
         .into_iter()
-        .map(|(catalog, table)| parse_catalog(name, catalog, table))
+        .map(|(catalog, table)| parse_catalog(name, catalog, table, &storage))
         .collect::<Result<Vec<_>, _>>()?;
     reject_twins(name, &catalogs)?;
     Ok(Config {
@@ -136,7 +136,12 @@ fn syntax_error(name: &str, text: &str, e: &toml::de::Error) -> ConfigError {
     ConfigError::new(name, format!("line {line}"), message)
 }
 
-fn parse_catalog(file: &str, name: String, mut table: Table) -> Result<CatalogConfig, ConfigError> {
+fn parse_catalog(
+    file: &str,
+    name: String,
+    mut table: Table,
+    storage: &[StorageConfig],
+) -> Result<CatalogConfig, ConfigError> {
     let path = super::reader::join("catalog", &name);
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -165,14 +170,9 @@ fn parse_catalog(file: &str, name: String, mut table: Table) -> Result<CatalogCo
     }
     let mut section = Section::new(file, path, table, &["warehouse"])?;
     let warehouse = section.text("warehouse")?;
-    if let Some(warehouse) = &warehouse
-        && let Some((scheme, _)) = warehouse.split_once("://")
-        && scheme != "file"
-    {
-        let problem = format!(
-            "found a location on {scheme:?}; object stores are not in this version, accepted: a local path or file://…"
-        );
-        return Err(section.error("warehouse", problem));
+    if let Some(warehouse) = &warehouse {
+        storage::check_warehouse(storage, warehouse)
+            .map_err(|problem| section.error("warehouse", problem))?;
     }
     Ok(CatalogConfig { name, kind: CatalogKind::Embedded { warehouse } })
 }
@@ -278,12 +278,8 @@ mod tests {
             ("[catalog.a]\ntype = \"embedded\"\n[catalog.A]\ntype = \"embedded\"", "by case alone"),
             ("[catalog.\"a b\"]\ntype = \"embedded\"", "catalog.\"a b\": not a catalog's name"),
             (
-                "[storage.minio]\nprefix = \"s3://x/\"",
-                "storage.minio: object stores are not in this version",
-            ),
-            (
                 "[catalog.a]\ntype = \"embedded\"\nwarehouse = \"s3://b/w\"",
-                "catalog.a.warehouse: found a location on \"s3\"",
+                "catalog.a.warehouse: found \"s3://b/w\"",
             ),
             (
                 "[limits]\nqueries_running_max = 0",

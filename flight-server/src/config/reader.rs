@@ -40,6 +40,16 @@ impl<'a> Section<'a> {
         self.table.remove(key)
     }
 
+    /// The key's value, whatever it is.
+    pub(super) fn value(&mut self, key: &str) -> Option<Value> {
+        self.take(key)
+    }
+
+    /// The same, left where it is.
+    pub(super) fn peek(&self, key: &str) -> Option<&Value> {
+        self.table.get(key)
+    }
+
     pub(super) fn error(&self, key: &str, problem: impl Into<String>) -> ConfigError {
         ConfigError::new(self.origin, join(&self.path, key), problem)
     }

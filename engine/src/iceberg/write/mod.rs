@@ -7,7 +7,7 @@
 mod fit;
 mod conform;
 mod schema;
-mod upload;
+pub(crate) mod upload;
 mod ledger;
 mod options;
 mod partition;

@@ -81,7 +81,7 @@ pub(crate) async fn run(ctx: &StatementContext, copy: &CopyTo) -> Result<QueryRe
     let rows = select::execute(ctx, physical, ResultKind::Rows, Some(named))?;
     let (plan, relations) = (rows.plan.clone(), rows.relations.clone());
     let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
-    let target = Target { store: location.store, path: location.path, name: copy.target.clone() };
+    let target = Target { location, name: copy.target.clone() };
     let counted = Arc::clone(&schema);
     let work = async move {
         let count = target.create(rows.stream, &rows.schema, &options).await?;

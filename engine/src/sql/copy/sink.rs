@@ -8,88 +8,77 @@ use arrow::datatypes::SchemaRef;
 use arrow::json::LineDelimitedWriter;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use fjord_catalog::storage::{Resolved, store_error};
+use fjord_connectors::relation::StoreLocation;
 use futures::StreamExt;
-use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::AsyncArrowWriter;
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use tokio::io::AsyncWriteExt;
 
 use super::options::{CopyOptions, Format};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::iceberg::write::upload::Upload;
 
 /// Where the file goes.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) path: Path,
+    pub(super) location: StoreLocation,
     /// As the statement names it.
     pub(super) name: String,
 }
 
 impl Target {
-    /// Writes every row; the number of them. A failure leaves no file.
+    /// Writes every row; the number of them. A failure leaves no file, and dropping the future
+    /// leaves none either.
     pub(super) async fn create(
         &self,
         rows: SendableRecordBatchStream,
         schema: &SchemaRef,
         options: &CopyOptions,
     ) -> Result<u64> {
-        let partial = Path::from(format!("{}.{}.partial", self.path, uuid::Uuid::new_v4()));
-        let mut file = BufWriter::new(Arc::clone(&self.store), partial.clone());
-        let written = match options.format {
-            Format::Parquet => write_parquet(file, rows, schema, options).await,
-            Format::Csv | Format::Json => {
-                let count = self.write_text(&mut file, rows, schema, options).await;
-                match count {
-                    Ok(count) => file.shutdown().await.map(|()| count).map_err(|e| self.failed(e)),
-                    Err(e) => {
-                        // What was uploaded so far is of no use; the first error is the one to tell.
-                        let _aborted = file.abort().await;
-                        Err(e)
-                    }
-                }
-            }
+        let StoreLocation { store, path, store_url } = &self.location;
+        let partial = Path::from(format!("{path}.{}.partial", uuid::Uuid::new_v4()));
+        let place = Resolved {
+            store: Arc::clone(store),
+            path: partial.clone(),
+            store_url: store_url.clone(),
         };
-        let renamed = match written {
-            Ok(count) => match self.store.rename_if_not_exists(&partial, &self.path).await {
-                Ok(()) => return Ok(count),
-                Err(object_store::Error::AlreadyExists { .. }) => Err(super::exists(&self.name)),
-                Err(e) => Err(self.failed(e)),
-            },
-            Err(e) => Err(e),
+        let mut upload = Upload::new(place, self.name.clone());
+        let count = match options.format {
+            Format::Parquet => write_parquet(&mut upload, rows, schema, options).await,
+            Format::Csv | Format::Json => write_text(&mut upload, rows, schema, options).await,
+        }?;
+        upload.complete().await?;
+        let error = match store.rename_if_not_exists(&partial, path).await {
+            Ok(()) => return Ok(count),
+            Err(object_store::Error::AlreadyExists { .. }) => super::exists(&self.name),
+            Err(e) => store_error("write", &self.name, e).into(),
         };
-        // The partial file may not exist; the first error is the one to tell.
-        let _deleted = self.store.delete(&partial).await;
-        renamed
+        // The first error is the one to tell.
+        let _deleted = store.delete(&partial).await;
+        Err(error)
     }
+}
 
-    async fn write_text(
-        &self,
-        file: &mut BufWriter,
-        mut rows: SendableRecordBatchStream,
-        schema: &SchemaRef,
-        options: &CopyOptions,
-    ) -> Result<u64> {
-        let mut count = 0;
-        if options.format == Format::Csv && options.header {
-            let header = encode(&RecordBatch::new_empty(Arc::clone(schema)), options, true)?;
-            file.write_all(&header).await.map_err(|e| self.failed(e))?;
-        }
-        while let Some(batch) = rows.next().await {
-            let batch = batch?;
-            count += batch.num_rows() as u64;
-            let bytes = encode(&batch, options, false)?;
-            file.write_all(&bytes).await.map_err(|e| self.failed(e))?;
-        }
-        Ok(count)
+async fn write_text(
+    upload: &mut Upload,
+    mut rows: SendableRecordBatchStream,
+    schema: &SchemaRef,
+    options: &CopyOptions,
+) -> Result<u64> {
+    let mut count = 0;
+    if options.format == Format::Csv && options.header {
+        let header = encode(&RecordBatch::new_empty(Arc::clone(schema)), options, true)?;
+        upload.put(header.into()).await?;
     }
-
-    fn failed(&self, e: impl std::error::Error + Send + Sync + 'static) -> Error {
-        Error::new(ErrorKind::Unavailable, format!("file {:?}: {e}", self.name)).with_source(e)
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        count += batch.num_rows() as u64;
+        upload.put(encode(&batch, options, false)?.into()).await?;
     }
+    Ok(count)
 }
 
 fn encode(batch: &RecordBatch, options: &CopyOptions, header: bool) -> Result<Vec<u8>> {
@@ -111,22 +100,27 @@ fn encode(batch: &RecordBatch, options: &CopyOptions, header: bool) -> Result<Ve
 }
 
 async fn write_parquet(
-    file: BufWriter,
+    upload: &mut Upload,
     mut rows: SendableRecordBatchStream,
     schema: &SchemaRef,
     options: &CopyOptions,
 ) -> Result<u64> {
     let properties =
         WriterProperties::builder().set_compression(codec(&options.compression)?).build();
-    let mut writer = AsyncArrowWriter::try_new(file, Arc::clone(schema), Some(properties))
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))
         .map_err(DataFusionError::from)?;
     let mut count = 0;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         count += batch.num_rows() as u64;
-        writer.write(&batch).await.map_err(DataFusionError::from)?;
+        writer.write(&batch).map_err(DataFusionError::from)?;
+        let encoded = std::mem::take(writer.inner_mut());
+        if !encoded.is_empty() {
+            upload.put(encoded.into()).await?;
+        }
     }
-    writer.close().await.map_err(DataFusionError::from)?;
+    writer.finish().map_err(DataFusionError::from)?;
+    upload.put(std::mem::take(writer.inner_mut()).into()).await?;
     Ok(count)
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn run_create_schema(
     let properties: BTreeMap<String, String> = properties.iter().cloned().collect();
     if let Some(location) = properties.get("location") {
         // A location that no store serves would fail at the first table.
-        catalog.storage().resolve(location)?;
+        catalog.storage().resolve_named(location)?;
     }
     let shown = format!("{}.{namespace}", catalog.name());
     match catalog.create_namespace(&namespace, properties).await {
