@@ -1,11 +1,15 @@
 //! Runs every file under `tests/slt/` as one named test, each on a fresh data directory.
 //!
+//! `FJORD_SLT_WAREHOUSE=s3://bucket/prefix` puts the tables into a bucket of the server that
+//! `tests/counterparts/run --with s3` starts.
+//!
 //! `FJORD_SLT_ACCEPT=1` rewrites the expected results instead; read the diff before committing it.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use fjord_engine::session::Session;
+use fjord_tests::counterpart;
 use fjord_tests::lake::Lake;
 use fjord_tests::slt::SltSession;
 use futures::StreamExt;
@@ -49,7 +53,7 @@ fn reference() -> Result<()> {
     let text = std::fs::read_to_string(&path)?;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let lake = Lake::new().await?;
+        let lake = lake().await?;
         let session = lake.session();
         let mut examples = 0;
         for (number, part) in text.split("\n```sql").enumerate().skip(1) {
@@ -83,13 +87,22 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(builder.worker_threads(2).thread_stack_size(8 << 20).enable_all().build()?)
 }
 
+/// A fresh lake, its tables on local disk or where `FJORD_SLT_WAREHOUSE` says.
+async fn lake() -> Result<Lake> {
+    match counterpart::warehouse()? {
+        Some((storage, warehouse)) => Lake::on(storage, warehouse).await,
+        None => Lake::new().await,
+    }
+}
+
 fn run(file: &Path) -> Result<()> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let lake = Lake::new().await?;
+        let lake = lake().await?;
         let mut runner = Runner::new(|| async { Ok(SltSession::new(&lake)) });
         // Files reach their lake's directory as `${DATA}`, and what they read as `${FIXTURES}`.
         runner.set_var("DATA".to_owned(), lake.path().display().to_string());
+        runner.set_var("WAREHOUSE".to_owned(), lake.catalog().warehouse().to_owned());
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt/fixtures");
         runner.set_var("FIXTURES".to_owned(), fixtures.display().to_string());
         runner.with_column_validator(default_column_validator);

@@ -37,6 +37,8 @@ pub struct LakeOptions {
     pub storage: Storage,
     /// Limits of the commit loop; `None`: the defaults.
     pub commit_limits: Option<CommitLimits>,
+    /// Where tables go; `None`: below the data directory.
+    pub warehouse: Option<String>,
 }
 
 impl Default for LakeOptions {
@@ -46,6 +48,7 @@ impl Default for LakeOptions {
             target_partitions: 2,
             storage: Storage::local(),
             commit_limits: None,
+            warehouse: None,
         }
     }
 }
@@ -65,6 +68,16 @@ impl Lake {
         Ok(lake)
     }
 
+    /// A new, empty lake whose tables go to `warehouse`; gone when dropped, but for the bucket.
+    pub async fn on(storage: Storage, warehouse: String) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let options =
+            LakeOptions { storage, warehouse: Some(warehouse), ..LakeOptions::default() };
+        let mut lake = Self::open(directory.path(), options, |metastore| metastore).await?;
+        lake._directory = Some(directory);
+        Ok(lake)
+    }
+
     /// Opens the lake at `path`, which may have tables already; `wrap` may put something between
     /// the engine and the embedded catalog.
     pub async fn open(
@@ -73,7 +86,8 @@ impl Lake {
         wrap: impl FnOnce(Arc<dyn Metastore>) -> Arc<dyn Metastore>,
     ) -> Result<Self> {
         let path = path.canonicalize()?;
-        let warehouse = format!("file://{}/warehouse", path.display());
+        let beside = || format!("file://{}/warehouse", path.display());
+        let warehouse = options.warehouse.unwrap_or_else(beside);
         let mut embedded = EmbeddedOptions::new(path.join("catalog.db"), &warehouse);
         embedded.storage = options.storage.clone();
         let metastore = wrap(Arc::new(Embedded::open(embedded).await?));

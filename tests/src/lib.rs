@@ -1,5 +1,6 @@
 //! What the tests that cross crates share: a lakehouse in a temporary directory, and a driver for
 //! SQL logic tests.
 
+pub mod counterpart;
 pub mod lake;
 pub mod slt;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -143,10 +143,9 @@ impl ObjectStore for Bucket {
             let bucket = bucket.clone();
             async move {
                 let location = location?;
-                let one = stream::once(async { Ok(location.clone()) }.boxed());
                 let store = bucket.route(&location)?;
-                let mut deleted = store.delete_stream(one.boxed());
-                deleted.next().await.unwrap_or(Ok(location.clone()))
+                let one = stream::iter([Ok(location.clone())]).boxed();
+                store.delete_stream(one).next().await.unwrap_or(Ok(location))
             }
         };
         locations.map(delete).buffered(DELETES_MAX).boxed()

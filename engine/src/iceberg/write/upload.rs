@@ -100,7 +100,7 @@ impl Upload {
                 parts.send_all().await.map_err(|e| store_error("write", &self.uri, e))?;
                 let completed = parts.upload.complete().await;
                 if let Err(e) = completed
-                    && !self.is_there().await
+                    && !is_there(&self.target, self.bytes).await
                 {
                     return Err(self.failed(e));
                 }
@@ -110,13 +110,12 @@ impl Upload {
         self.state = State::Ended;
         Ok(self.bytes)
     }
+}
 
-    /// Whether the object is there after all: the store may have put it together, and the answer
-    /// was lost. The client then asks again, and is told that there is no such upload.
-    async fn is_there(&self) -> bool {
-        let found = self.target.store.head(&self.target.path).await;
-        found.is_ok_and(|meta| meta.size == self.bytes)
-    }
+/// Whether the object is there after all: the store may have put it together, and the answer was
+/// lost. The client then asks again, and is told that there is no such upload.
+async fn is_there(target: &Resolved, bytes: u64) -> bool {
+    target.store.head(&target.path).await.is_ok_and(|meta| meta.size == bytes)
 }
 
 impl Chunks {
