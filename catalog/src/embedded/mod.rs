@@ -13,6 +13,7 @@ mod names;
 mod namespaces;
 mod tables;
 mod views;
+mod backup;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use crate::name::{Namespace, TableName};
 use crate::storage::Storage;
 use crate::table::Table;
 
+pub use crate::embedded::backup::{BackupContents, RestoreMode};
 pub use crate::embedded::database::PostgresOptions;
 
 /// Where the pointers are.
@@ -125,6 +127,15 @@ impl Embedded {
             other => other?,
         }
         Ok(embedded)
+    }
+
+    /// The name of the catalog in its database.
+    pub fn catalog_name(&self) -> &str {
+        &self.catalog
+    }
+
+    fn busy_timeout(&self) -> Duration {
+        self.database.busy_timeout()
     }
 
     /// Completes the layout, once.

@@ -54,6 +54,22 @@ impl Database {
         Ok(Self { kind: Kind::Postgres(server), busy_timeout })
     }
 
+    /// A new SQLite file without a log beside it, for backups.
+    pub(super) async fn create_plain_file(path: &Path, busy_timeout: Duration) -> Result<Self> {
+        let file = File::create_plain(path, busy_timeout).await?;
+        Ok(Self { kind: Kind::Sqlite(file), busy_timeout })
+    }
+
+    /// A SQLite file that is there and stays as it is.
+    pub(super) async fn open_plain_file(path: &Path, busy_timeout: Duration) -> Result<Self> {
+        let file = File::open_plain(path, busy_timeout).await?;
+        Ok(Self { kind: Kind::Sqlite(file), busy_timeout })
+    }
+
+    pub(super) fn busy_timeout(&self) -> Duration {
+        self.busy_timeout
+    }
+
     pub(super) fn dialect(&self) -> Dialect {
         match self.kind {
             Kind::Sqlite(_) => Dialect::Sqlite,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -13,8 +13,9 @@ use sqlx::postgres::{
 use sqlx::{ConnectOptions, Postgres, TransactionManager};
 
 use crate::embedded::database::failure::Failure;
+use crate::embedded::database::patience::Patience;
 use crate::embedded::database::postgres_codes::{kind_of, server_error};
-use crate::embedded::database::statement::{Row, Statement, text_row};
+use crate::embedded::database::statement::{Row, Statement, text_row, texts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -27,6 +28,8 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(4);
 /// How long a server may take to answer, waiting for locks apart.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a server that went away during a COMMIT is asked what became of it.
+const OUTCOME_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What a session must be like, whatever the role or the database has for a default: a commit that
 /// was acknowledged survives a crash; a lock is waited for so long; a client that stops in the
@@ -35,6 +38,14 @@ const SET_UP: &str = "SELECT set_config('synchronous_commit',
         CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
     set_config('lock_timeout', $1, false),
     set_config('idle_in_transaction_session_timeout', $1, false)";
+
+/// Names the transaction: its number, and the timeline in which the number means it. A standby that
+/// takes over begins a new timeline, and may give the number again.
+const IDENTITY: &str =
+    "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), txid_current()::text";
+/// What became of such a transaction.
+const OUTCOME: &str = "SELECT CASE WHEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) = $1
+    THEN txid_status($2::text::bigint) END";
 
 /// Transactions see what was committed before each statement, whatever the default is: the
 /// compare-and-set relies on it.
@@ -45,7 +56,7 @@ pub(super) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ RE
 type Manager = <Postgres as sqlx::Database>::TransactionManager;
 
 /// Where the database is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresOptions {
     url: String,
     password: Option<Secret>,
@@ -89,6 +100,8 @@ pub(super) struct Server {
     /// Where it is, without a password.
     address: Arc<str>,
     busy_timeout: Duration,
+    /// Whether it can say what became of a transaction; what only speaks its language may not.
+    tells_outcomes: Arc<OnceLock<bool>>,
 }
 
 impl Server {
@@ -110,12 +123,37 @@ impl Server {
                 })
             })
             .connect_lazy_with(connect);
-        Ok(Self { pool, address: address.into(), busy_timeout })
+        Ok(Self { pool, address: address.into(), busy_timeout, tells_outcomes: Arc::default() })
     }
 
     pub(super) async fn link(&self) -> sqlx::Result<Link> {
-        let limit = self.busy_timeout + ANSWER_TIME_MAX;
-        Ok(Link { connection: self.pool.acquire().await?, state: State::Idle, lock_limit: limit })
+        let connection = self.pool.acquire().await?;
+        Ok(Link { connection, state: State::Idle, server: self.clone() })
+    }
+
+    /// Whether a transaction was committed; `None` when that cannot be learnt.
+    async fn is_committed(&self, identity: &Identity) -> Option<bool> {
+        let mut patience = Patience::new(OUTCOME_TIME_MAX);
+        loop {
+            match self.outcome(identity).await {
+                Ok(Some(outcome)) if outcome == "committed" => return Some(true),
+                Ok(Some(outcome)) if outcome == "aborted" => return Some(false),
+                // Another timeline, or too long ago.
+                Ok(None) => return None,
+                // In progress, or not back yet.
+                Ok(Some(_)) | Err(_) => {}
+            }
+            if !patience.pause().await {
+                return None;
+            }
+        }
+    }
+
+    async fn outcome(&self, identity: &Identity) -> Result<Option<String>, Failure> {
+        let mut link = self.link().await?;
+        let statement = Statement::new(OUTCOME).text(&identity.timeline).text(&identity.number);
+        let rows = link.rows(&statement).await?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
     }
 
     /// Where it is.
@@ -220,39 +258,85 @@ enum State {
     Waiting,
 }
 
+/// What a transaction can be asked for by.
+#[derive(Debug)]
+struct Identity {
+    timeline: String,
+    number: String,
+}
+
 /// A connection that is closed, not reused, when an answer is still owed.
 #[derive(Debug)]
 pub(super) struct Link {
     connection: PoolConnection<Postgres>,
     state: State,
-    /// How long to wait for an answer that may be waiting for locks.
-    lock_limit: Duration,
+    server: Server,
 }
 
 impl Link {
     pub(super) async fn begin(&mut self, statement: &'static str) -> Result<(), Failure> {
         debug_assert_eq!(self.state, State::Idle, "transactions do not nest");
-        let begun = |c: &'static str| Some(Cow::Borrowed(c));
+        if self.server.tells_outcomes.get().is_none() {
+            // Before the transaction, which a refusal would end.
+            let identity = self.rows(&Statement::new(IDENTITY)).await;
+            let is_answer = identity.as_ref().map_or_else(Failure::is_definite, |_| true);
+            if is_answer {
+                self.server.tells_outcomes.get_or_init(|| identity.is_ok());
+            } else {
+                identity?;
+            }
+        }
         self.state = State::Waiting;
-        let manager = Manager::begin(&mut self.connection, begun(statement));
+        let manager = Manager::begin(&mut self.connection, Some(Cow::Borrowed(statement)));
         answer(ANSWER_TIME_MAX, manager).await?;
         self.state = State::Open;
         Ok(())
     }
 
+    /// An answer that is lost is asked for again, by the transaction's number.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         // PostgreSQL would answer with ROLLBACK, and the driver with success.
         if self.state != State::Open {
             return Err(Failure::Aborted);
         }
+        // Whatever goes wrong up to here: without COMMIT nothing lasts.
+        let identity = self.identity().await.map_err(|_| Failure::Aborted)?;
         self.state = State::Waiting;
-        answer(self.lock_limit, Manager::commit(&mut self.connection)).await?;
-        self.state = State::Idle;
-        Ok(())
+        let limit = self.lock_limit();
+        let failure = match answer(limit, Manager::commit(&mut self.connection)).await {
+            Ok(()) => {
+                self.state = State::Idle;
+                return Ok(());
+            }
+            Err(failure) if failure.is_definite() => return Err(failure),
+            Err(failure) => failure,
+        };
+        match identity {
+            Some(identity) => match self.server.is_committed(&identity).await {
+                Some(true) => Ok(()),
+                Some(false) => Err(Failure::Aborted),
+                None => Err(failure),
+            },
+            None => Err(failure),
+        }
+    }
+
+    async fn identity(&mut self) -> Result<Option<Identity>, Failure> {
+        if self.server.tells_outcomes.get() != Some(&true) {
+            return Ok(None);
+        }
+        let rows = self.rows(&Statement::new(IDENTITY)).await?;
+        let identity = rows.into_iter().next().and_then(texts);
+        Ok(identity.map(|[timeline, number]| Identity { timeline, number }))
+    }
+
+    /// How long to wait for an answer that may be waiting for locks.
+    fn lock_limit(&self) -> Duration {
+        self.server.busy_timeout + ANSWER_TIME_MAX
     }
 
     pub(super) async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>, Failure> {
-        let limit = if self.state == State::Open { self.lock_limit } else { ANSWER_TIME_MAX };
+        let limit = if self.state == State::Open { self.lock_limit() } else { ANSWER_TIME_MAX };
         let before = self.enter();
         let query = statement.query::<Postgres>().fetch_all(&mut *self.connection);
         let answer = answer(limit, query).await;
@@ -261,9 +345,9 @@ impl Link {
     }
 
     pub(super) async fn execute(&mut self, statement: &Statement) -> Result<u64, Failure> {
-        let before = self.enter();
+        let (before, limit) = (self.enter(), self.lock_limit());
         let query = statement.query::<Postgres>().execute(&mut *self.connection);
-        let done = answer(self.lock_limit, query).await;
+        let done = answer(limit, query).await;
         Ok(self.left(before, done)?.rows_affected())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
@@ -49,12 +49,43 @@ impl File {
             .busy_timeout(busy_timeout)
             // A commit that was acknowledged survives a power cut.
             .synchronous(SqliteSynchronous::Full);
+        let file = Self::with(path, &options, busy_timeout);
+        file.enter_wal(&options).await?;
+        Ok(file)
+    }
+
+    /// Makes a file that has no log beside it once it is closed.
+    pub(super) async fn create_plain(path: &Path, busy_timeout: Duration) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Delete)
+            .synchronous(SqliteSynchronous::Full);
+        Self::connected(path, &options, busy_timeout).await
+    }
+
+    /// Opens a file that is there, to read it.
+    pub(super) async fn open_plain(path: &Path, busy_timeout: Duration) -> Result<Self> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        Self::connected(path, &options, busy_timeout).await
+    }
+
+    fn with(path: &Path, options: &SqliteConnectOptions, busy_timeout: Duration) -> Self {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(busy_timeout.max(Duration::from_secs(1)))
             .connect_lazy_with(options.clone());
-        let file = Self { pool, path: path.into(), busy_timeout };
-        file.enter_wal(&options).await?;
+        Self { pool, path: path.into(), busy_timeout }
+    }
+
+    /// What cannot be opened is told now.
+    async fn connected(
+        path: &Path,
+        options: &SqliteConnectOptions,
+        busy_timeout: Duration,
+    ) -> Result<Self> {
+        let file = Self::with(path, options, busy_timeout);
+        drop(file.connection().await.map_err(|e| file.error(e.into()))?);
         Ok(file)
     }
 
