@@ -10,6 +10,7 @@
 mod process;
 mod whole;
 mod conflicts;
+mod counterpart_postgres;
 mod damage;
 mod parquet_damage;
 mod deep;

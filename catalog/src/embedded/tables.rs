@@ -171,7 +171,9 @@ impl Embedded {
     async fn change_one(&self, name: &TableName, statement: Statement) -> Result<bool> {
         // Until COMMIT is sent nothing can come of it, so failing earlier is no riddle.
         let mut transaction = self.begin().await?;
-        match transaction.execute(statement).await? {
+        let changed = transaction.execute(statement).await?;
+        failpoint::hit("K6L").await;
+        match changed {
             0 => Ok(false),
             _ => self.settle(name, transaction.try_commit().await).map(|()| true),
         }
