@@ -12,6 +12,7 @@ use crate::whole::{assert_whole, load};
 /// Debug builds take some seconds to start.
 const START_MAX: Duration = Duration::from_secs(15);
 
+/// Hazard: an error at COMMIT says nothing of whether it was carried out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_to_commit_is_learnt_and_nothing_is_done_twice() {
     let Some(world) = World::new() else { return };
@@ -52,7 +53,7 @@ async fn statements_about_names_survive_a_lost_answer() {
     assert_eq!(proxy.met(), 7);
 }
 
-/// `reliability` A6, D2: absence proves nothing while the database cannot be asked.
+/// Hazard: absence proves nothing while the database cannot be asked (`reliability` A6, D2).
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_cannot_be_learnt_is_an_error_and_keeps_every_file() {
     let Some(world) = World::new() else { return };
@@ -118,7 +119,7 @@ async fn a_database_that_is_down_fails_its_statements_soon_and_no_others() {
     }
 }
 
-/// A server that hangs does not eat the pool: what was left unanswered is closed, not kept.
+/// Hazard: a server that hangs must not eat the pool: what was left unanswered is closed, not kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_work_again_after_a_silence() {
     let Some(world) = World::new() else { return };

@@ -33,7 +33,7 @@ struct State {
     fault: std::sync::Mutex<Option<Fault>>,
     /// COMMITs that have met one.
     met: AtomicU32,
-    /// Whether connections are turned away.
+    /// Whether connections end and are turned away.
     is_gone: AtomicBool,
     /// Whether messages get through in neither direction.
     is_silent: AtomicBool,
@@ -67,7 +67,7 @@ impl Proxy {
         self.state.met.load(Ordering::SeqCst)
     }
 
-    /// Turns connections away, or lets them in again.
+    /// Ends all connections and turns new ones away, or lets them in again.
     pub(super) fn set_gone(&self, is_gone: bool) {
         self.state.is_gone.store(is_gone, Ordering::SeqCst);
     }
@@ -102,6 +102,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<State>) 
                 state.is_gone.fetch_or(fault == Fault::LoseAnswerAndGo, Ordering::SeqCst);
                 return;
             }
+            () = gone(&state) => return,
             read = server.read(&mut down) => {
                 let Ok(n @ 1..) = read else { return };
                 quiet(&state).await;
@@ -114,5 +115,12 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<State>) 
 async fn quiet(state: &State) {
     while state.is_silent.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Returns when connections are to end.
+async fn gone(state: &State) {
+    while !state.is_gone.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

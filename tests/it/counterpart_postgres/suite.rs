@@ -20,6 +20,7 @@ async fn postgres_passes_the_catalog_suite() {
     assert!(report.passed.len() >= 20);
 }
 
+/// Hazard: CREATE TABLE IF NOT EXISTS fails when two do it at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_instances_may_complete_an_empty_database_at_once() {
     let Some(world) = World::new() else { return };
@@ -30,7 +31,7 @@ async fn ten_instances_may_complete_an_empty_database_at_once() {
     assert_eq!(world.database.sql("SELECT count(*) FROM fjord_layout").unwrap(), "1");
 }
 
-/// `lower('I')` is `ı` where the database speaks Turkish; names are found by ASCII's rules.
+/// Hazard: `lower('I')` is `ı` where the database speaks Turkish; names are found by ASCII's rules.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_are_found_regardless_of_case_in_a_turkish_database() {
     let turkish = "LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' TEMPLATE template0";
@@ -41,10 +42,10 @@ async fn names_are_found_regardless_of_case_in_a_turkish_database() {
     lake.run("INSERT INTO titles.index VALUES (7)").await.unwrap();
     assert_eq!(number(&lake, "SELECT i FROM Titles.Index").await, 7);
     let error = lake.run("CREATE TABLE titles.\"index\" (i bigint)").await.unwrap_err();
-    assert!(error.to_string().contains("exists already"), "{error}");
+    assert!(error.to_string().contains("already exists"), "{error}");
 }
 
-/// The defaults of a database must not decide what a compare-and-set sees.
+/// Hazard: the defaults of a database must not decide what a compare-and-set sees.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_insert_and_nothing_is_lost_under_any_default_isolation() {
     for isolation in ["read committed", "serializable"] {
