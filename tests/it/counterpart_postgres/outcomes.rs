@@ -72,16 +72,18 @@ async fn an_outcome_that_cannot_be_learnt_is_an_error_and_keeps_every_file() {
     assert_whole(&lake, &load(&lake, "t").await.unwrap()).await;
 }
 
-/// `reliability` D2: the database is away when the commit begins and comes back.
+/// `reliability` D2: the database goes away between plan and commit, and comes back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_waits_for_a_database_that_comes_back() {
     let Some(world) = World::new() else { return };
     let proxy = Proxy::start(world.database.port()).await;
     let lake = world.lake_at(proxy.port, None).await;
     lake.run("CREATE TABLE t (i bigint)").await.unwrap();
-    proxy.set(Fault::LoseRequest);
-    proxy.set_gone(true);
+    proxy.set(Fault::LoseRequestAndGo);
     let back = async {
+        while proxy.met() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         tokio::time::sleep(Duration::from_secs(3)).await;
         proxy.set_gone(false);
     };

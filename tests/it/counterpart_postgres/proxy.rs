@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 pub(super) enum Fault {
     /// It never arrives, and the connection ends.
     LoseRequest,
+    /// The same, and nobody can connect any more.
+    LoseRequestAndGo,
     /// It is carried out; the connection ends instead of the answer.
     LoseAnswer,
     /// The same, and nobody can connect any more.
@@ -94,12 +96,13 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<State>) 
                     continue;
                 };
                 state.met.fetch_add(1, Ordering::SeqCst);
-                if fault != Fault::LoseRequest {
+                if matches!(fault, Fault::LoseAnswer | Fault::LoseAnswerAndGo) {
                     server.write_all(message).await.unwrap();
                     // Its answer: from here on it is certain.
                     let _answer = server.read(&mut down).await.unwrap();
                 }
-                state.is_gone.fetch_or(fault == Fault::LoseAnswerAndGo, Ordering::SeqCst);
+                let goes = matches!(fault, Fault::LoseRequestAndGo | Fault::LoseAnswerAndGo);
+                state.is_gone.fetch_or(goes, Ordering::SeqCst);
                 return;
             }
             () = gone(&state) => return,

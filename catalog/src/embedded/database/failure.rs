@@ -31,6 +31,15 @@ impl Failure {
         }
     }
 
+    /// The connection ended before the answer.
+    pub(super) fn is_disconnected(&self) -> bool {
+        match self {
+            Failure::Silent(_) | Failure::Aborted => false,
+            Failure::Sqlx(sqlx::Error::Io(_)) => true,
+            Failure::Sqlx(error) => postgres_codes::ends_connection(error),
+        }
+    }
+
     /// Somebody else was in the way; nothing was done, and the same may work in a moment.
     pub(super) fn is_busy(&self) -> bool {
         match self {

@@ -127,7 +127,15 @@ impl Server {
     }
 
     pub(super) async fn link(&self) -> sqlx::Result<Link> {
-        let connection = self.pool.acquire().await?;
+        let mut patience = Patience::new(CONNECT_TIME_MAX);
+        let connection = loop {
+            match self.pool.acquire().await {
+                // The driver itself waits for a server that refuses or is starting, not for one
+                // that is just ending.
+                Err(sqlx::Error::Io(_)) if patience.pause().await => {}
+                other => break other?,
+            }
+        };
         Ok(Link { connection, state: State::Idle, server: self.clone() })
     }
 
@@ -335,7 +343,20 @@ impl Link {
         self.server.busy_timeout + ANSWER_TIME_MAX
     }
 
+    /// A read whose connection ends under it is made once more: the server may be back by now.
     pub(super) async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>, Failure> {
+        let is_alone = self.state == State::Idle;
+        match self.try_rows(statement).await {
+            Err(failure) if is_alone && failure.is_disconnected() => {
+                let server = self.server.clone();
+                *self = server.link().await?;
+                self.try_rows(statement).await
+            }
+            other => other,
+        }
+    }
+
+    async fn try_rows(&mut self, statement: &Statement) -> Result<Vec<Row>, Failure> {
         let limit = if self.state == State::Open { self.lock_limit() } else { ANSWER_TIME_MAX };
         let before = self.enter();
         let query = statement.query::<Postgres>().fetch_all(&mut *self.connection);

@@ -28,6 +28,12 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
         .is_some_and(|e| e.severity() == PgSeverity::Error && matches!(e.code(), "40001" | "40P01"))
 }
 
+/// The server ends the connection: a shutdown, a crash, an administrator.
+pub(super) fn ends_connection(error: &sqlx::Error) -> bool {
+    server_error(error)
+        .is_some_and(|e| e.severity() == PgSeverity::Fatal && e.code().starts_with("57P"))
+}
+
 /// The server has answered that nothing was done. A fatal error is no such answer, for it can
 /// follow a commit; nor are errors of connections and of the server's own insides.
 pub(super) fn is_definite(error: &sqlx::Error) -> bool {
