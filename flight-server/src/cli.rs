@@ -62,6 +62,10 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Bronze, silver and gold from a real data set, in seconds
     Demo,
+    /// Writes an embedded catalog's schemas, table pointers and views to a new file, while others write
+    Backup(BackupArgs),
+    /// Puts back what backup has written, into the same catalog or into another
+    Restore(RestoreArgs),
     /// A line for a server's password file; asks for the password, or reads it from standard input
     Passwd(PasswdArgs),
 }
@@ -78,6 +82,32 @@ pub(crate) struct ServeArgs {
     /// Allows listening beyond loopback without authentication or TLS
     #[arg(long, env = "FJORD_INSECURE")]
     pub(crate) insecure: bool,
+}
+
+/// Flags of `fjord backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The file to make
+    pub(crate) file: PathBuf,
+    /// Which catalog
+    #[arg(long, value_name = "NAME", default_value = "iceberg")]
+    pub(crate) catalog: String,
+}
+
+/// Flags of `fjord restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// A file that backup has made
+    pub(crate) file: PathBuf,
+    /// Into which catalog
+    #[arg(long, value_name = "NAME", default_value = "iceberg")]
+    pub(crate) catalog: String,
+    /// The catalog's name in the file [default: the same]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from_catalog: Option<String>,
+    /// Forgets what the catalog holds now; files stay where they are
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 /// Flags of `fjord passwd`.
@@ -133,7 +163,11 @@ impl Cli {
     pub(crate) fn remote(&self) -> Result<Option<RemoteOptions>, ConfigError> {
         match &self.command {
             Command::Sql(arguments) => arguments.remote.options(self.common.data_dir.as_deref()),
-            Command::Serve(_) | Command::Demo | Command::Passwd(_) => Ok(None),
+            Command::Serve(_)
+            | Command::Demo
+            | Command::Backup(_)
+            | Command::Restore(_)
+            | Command::Passwd(_) => Ok(None),
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Puts the layers together: storage, catalogs, engine.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use fjord_catalog::catalog::Catalog;
-use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
+use fjord_catalog::embedded::{Embedded, EmbeddedDatabase, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
 use fjord_catalog::storage::{Storage, s3};
 use fjord_engine::engine::{Engine, EngineOptions};
@@ -90,7 +89,7 @@ impl Lakehouse {
         storage: &Storage,
         tables: Tables<'_>,
     ) -> Result<()> {
-        let CatalogKind::Embedded { warehouse } = &config.kind;
+        let CatalogKind::Embedded { warehouse, postgres } = &config.kind;
         let warehouse_uri = match warehouse {
             Some(uri) if uri.starts_with("file:") || uri.starts_with("s3:") => uri.clone(),
             Some(path) => file_uri(&std::path::absolute(path)?)?,
@@ -98,21 +97,20 @@ impl Lakehouse {
             None => file_uri(&self.data_dir.join(format!("warehouse-{}", config.name)))?,
         };
         let storage = tables.confine(storage, &warehouse_uri)?;
-        let mut options =
-            EmbeddedOptions::new(self.data_dir.join("catalog.db"), warehouse_uri.clone());
+        let database = match postgres {
+            Some(server) => EmbeddedDatabase::Postgres(server.clone()),
+            None => EmbeddedDatabase::File(self.data_dir.join("catalog.db")),
+        };
+        let mut options = EmbeddedOptions::on(database, warehouse_uri.clone());
         options.catalog_name.clone_from(&config.name);
         options.storage = storage.clone();
+        options.first_namespace = Some(Namespace::new([DEFAULT_SCHEMA])?);
         let embedded = Embedded::open(options)
             .await
             .with_context(|| format!("catalog {:?} cannot be opened", config.name))?;
         self.embedded.push(embedded.clone());
         let catalog =
             Catalog::new(config.name.as_str(), Arc::new(embedded), storage.clone(), warehouse_uri);
-        let schema = Namespace::new([DEFAULT_SCHEMA])?;
-        match catalog.create_namespace(&schema, BTreeMap::new()).await {
-            Err(e) if e.kind() != fjord_catalog::ErrorKind::AlreadyExists => return Err(e.into()),
-            _ => {}
-        }
         self.engine.mount(catalog)?;
         Ok(())
     }
@@ -143,6 +141,11 @@ impl Lakehouse {
         let buckets = warehouses.into_iter().filter(|w| !w.starts_with("file:"));
         let buckets = buckets.map(str::to_owned).collect();
         ServerFiles::try_new(&settings.origin, &settings.file.storage, forbidden, buckets)
+    }
+
+    /// The embedded catalog of that name.
+    pub(crate) fn embedded(&self, name: &str) -> Option<&Embedded> {
+        self.embedded.iter().find(|catalog| catalog.catalog_name().eq_ignore_ascii_case(name))
     }
 
     /// Where everything lives.
@@ -193,7 +196,7 @@ fn catalogs(configured: &[CatalogConfig]) -> Vec<CatalogConfig> {
     let is_default = |c: &&CatalogConfig| c.name.eq_ignore_ascii_case(DEFAULT_CATALOG);
     let default = configured.iter().find(is_default).cloned().unwrap_or_else(|| CatalogConfig {
         name: DEFAULT_CATALOG.to_owned(),
-        kind: CatalogKind::Embedded { warehouse: None },
+        kind: CatalogKind::Embedded { warehouse: None, postgres: None },
     });
     let others = configured.iter().filter(|c| !is_default(c)).cloned();
     std::iter::once(default).chain(others).collect()

@@ -20,6 +20,7 @@ pub mod bench;
 mod shell;
 mod sql;
 mod demo;
+mod backup;
 mod start;
 #[cfg(test)]
 mod path_policy_tests;

@@ -8,7 +8,7 @@ use crate::client::RemoteOptions;
 use crate::compose::Lakehouse;
 use crate::config::ConfigError;
 use crate::report::{error_text, note};
-use crate::{auth, demo, serve, sql, telemetry};
+use crate::{auth, backup, demo, serve, sql, telemetry};
 
 /// Bad flags and bad configuration, as clap has it.
 const STATUS_USAGE: u8 = 2;
@@ -73,6 +73,8 @@ async fn run_command(
             code
         }
         Command::Serve(arguments) => serve::run(settings, arguments).await,
+        Command::Backup(arguments) => backup::back_up(arguments, settings).await,
+        Command::Restore(arguments) => backup::restore(arguments, settings).await,
         Command::Passwd(arguments) => auth::run_passwd(&arguments.user).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -12,6 +12,7 @@ mod whole;
 mod proxy;
 mod counterpart_s3;
 mod conflicts;
+mod counterpart_postgres;
 mod damage;
 mod parquet_damage;
 mod deep;

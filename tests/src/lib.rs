@@ -2,5 +2,6 @@
 //! SQL logic tests.
 
 pub mod counterpart;
+pub mod postgres;
 pub mod lake;
 pub mod slt;

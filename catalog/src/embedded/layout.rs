@@ -1,8 +1,8 @@
 //! The tables in the file: PyIceberg's two as PyIceberg makes them, and Fjord's own beside them.
 
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use std::collections::BTreeSet;
 
-use crate::embedded::database::Database;
+use crate::embedded::database::{Connection, Database, Statement};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version of Fjord's own tables that this code reads and writes.
@@ -42,79 +42,68 @@ const TABLES: [&str; 4] = [
     )",
 ];
 
-/// Completes the layout of a new file, or of one that PyIceberg made.
+/// Their names.
+const NAMES: [&str; 4] =
+    ["iceberg_tables", "iceberg_namespace_properties", "fjord_views", "fjord_layout"];
+
+/// Completes the layout of a new database, or of one that PyIceberg made.
 pub(super) async fn ensure(database: &Database) -> Result<()> {
     let mut connection = database.connection().await?;
     if is_complete(database, &mut connection).await? {
         return Ok(());
     }
     drop(connection);
-    // Several processes may open a new file at once: whoever gets the lock second finds it done.
-    let mut transaction = database.begin().await?;
+    // Several processes may open a new database at once: whoever gets the lock second finds it done.
+    let mut transaction = database.begin_layout().await?;
     if !is_complete(database, &mut transaction).await? {
-        create(&mut transaction).await.map_err(|e| database.error(e))?;
+        create(database, &mut transaction).await?;
     }
-    transaction.commit().await.map_err(|e| database.error(e))
+    transaction.commit("the layout").await
 }
 
-async fn is_complete(database: &Database, connection: &mut SqliteConnection) -> Result<bool> {
-    let found: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN
-         ('iceberg_tables', 'iceberg_namespace_properties', 'fjord_views', 'fjord_layout')",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(|e| database.error(e))?;
-    let has_layout: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'fjord_layout'",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(|e| database.error(e))?;
-    if has_layout == 0 {
+async fn is_complete(database: &Database, connection: &mut Connection) -> Result<bool> {
+    let found = names(connection, database.dialect().list_tables()).await?;
+    if !found.contains("fjord_layout") {
         return Ok(false);
     }
-    let version: Option<i64> =
-        sqlx::query_scalar("SELECT version FROM fjord_layout WHERE singleton = 1")
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(|e| database.error(e))?;
+    let version = Statement::new("SELECT CAST(version AS TEXT) FROM fjord_layout WHERE singleton = 1");
+    let version = connection.texts::<1>(version).await?;
+    let version = version.first().and_then(|[version]| version.parse::<i64>().ok());
     if let Some(newer) = version.filter(|v| *v > LAYOUT_VERSION) {
         return Err(Error::new(
             ErrorKind::Unsupported,
             format!(
                 "catalog database {:?} was made by a newer fjord (layout {newer}, this one knows {LAYOUT_VERSION}): upgrade fjord",
-                database.path().display().to_string()
+                database.name()
             ),
         ));
     }
-    Ok(found == TABLES.len() as i64
+    Ok(NAMES.iter().all(|name| found.contains(*name))
         && version.is_some()
-        && has_type_column(connection).await.map_err(|e| database.error(e))?)
+        && has_type_column(database, connection).await?)
 }
 
-async fn has_type_column(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    let columns: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pragma_table_info('iceberg_tables') WHERE name = 'iceberg_type'",
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(columns > 0)
+async fn names(connection: &mut Connection, list: &'static str) -> Result<BTreeSet<String>> {
+    let rows = connection.texts::<1>(Statement::new(list)).await?;
+    Ok(rows.into_iter().map(|[name]| name).collect())
 }
 
-async fn create(transaction: &mut Transaction<'static, Sqlite>) -> sqlx::Result<()> {
+async fn has_type_column(database: &Database, connection: &mut Connection) -> Result<bool> {
+    Ok(names(connection, database.dialect().list_columns()).await?.contains("iceberg_type"))
+}
+
+async fn create(database: &Database, connection: &mut Connection) -> Result<()> {
     for statement in TABLES {
-        sqlx::query(statement).execute(&mut **transaction).await?;
+        connection.execute(Statement::new(statement)).await?;
     }
     // Older PyIceberg has no such column; it names the columns that it writes, so it goes on.
-    if !has_type_column(&mut *transaction).await? {
-        sqlx::query("ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)")
-            .execute(&mut **transaction)
-            .await?;
+    if !has_type_column(database, connection).await? {
+        let add = "ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)";
+        connection.execute(Statement::new(add)).await?;
     }
-    sqlx::query("INSERT OR IGNORE INTO fjord_layout (singleton, version) VALUES (1, ?)")
-        .bind(LAYOUT_VERSION)
-        .execute(&mut **transaction)
-        .await?;
+    let version = Statement::new(
+        "INSERT INTO fjord_layout (singleton, version) VALUES (1, $1) ON CONFLICT (singleton) DO NOTHING",
+    );
+    connection.execute(version.number(LAYOUT_VERSION)).await?;
     Ok(())
 }

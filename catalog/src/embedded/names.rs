@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::SqliteConnection;
-
 use crate::embedded::Embedded;
+use crate::embedded::database::{Connection, Statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::EntryKind;
 use crate::name::{Namespace, TableName};
@@ -54,19 +53,16 @@ impl Embedded {
     /// Every namespace that has a property, a table, a view or a child, as PyIceberg sees it.
     pub(super) async fn stored_namespaces(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
     ) -> Result<BTreeSet<Namespace>> {
-        let dotted: Vec<String> = sqlx::query_scalar(
-            "SELECT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?1
-             UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = ?1
-             UNION SELECT view_namespace FROM fjord_views WHERE catalog_name = ?1",
-        )
-        .bind(&*self.catalog)
-        .fetch_all(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
+        let statement = Statement::new(
+            "SELECT namespace FROM iceberg_namespace_properties WHERE catalog_name = $1
+             UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = $1
+             UNION SELECT view_namespace FROM fjord_views WHERE catalog_name = $1",
+        );
+        let dotted = connection.texts::<1>(statement.text(&*self.catalog)).await?;
         let mut namespaces = BTreeSet::new();
-        for name in dotted {
+        for [name] in dotted {
             let Ok(namespace) = Namespace::parse(&name) else {
                 tracing::warn!(namespace = name, "schema name cannot be used here; left out");
                 continue;
@@ -82,7 +78,7 @@ impl Embedded {
     /// The stored spelling of a namespace, if there is one.
     pub(super) async fn find_namespace(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         namespace: &Namespace,
     ) -> Result<Option<Namespace>> {
         if self.has_namespace(connection, namespace).await? {
@@ -104,7 +100,7 @@ impl Embedded {
     /// Like [`Embedded::find_namespace`], but absence is an error.
     pub(super) async fn require_namespace(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         namespace: &Namespace,
     ) -> Result<Namespace> {
         self.find_namespace(connection, namespace).await?.ok_or_else(|| {
@@ -117,65 +113,69 @@ impl Embedded {
 
     async fn has_namespace(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         namespace: &Namespace,
     ) -> Result<bool> {
         let name = namespace.to_string();
-        // Children are those between "a." and "a/", the character after the dot.
-        let found: i64 = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = ?1
-                            AND (namespace = ?2 OR (namespace > ?3 AND namespace < ?4)))
-                 OR EXISTS (SELECT 1 FROM iceberg_tables WHERE catalog_name = ?1
-                            AND (table_namespace = ?2 OR (table_namespace > ?3 AND table_namespace < ?4)))
-                 OR EXISTS (SELECT 1 FROM fjord_views WHERE catalog_name = ?1
-                            AND (view_namespace = ?2 OR (view_namespace > ?3 AND view_namespace < ?4)))",
-        )
-        .bind(&*self.catalog)
-        .bind(&name)
-        .bind(format!("{name}."))
-        .bind(format!("{name}/"))
-        .fetch_one(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
-        Ok(found != 0)
+        // Most namespaces hold something themselves, which an index tells.
+        let itself = Statement::new(
+            "SELECT 'yes' WHERE
+                EXISTS (SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = $1 AND namespace = $2)
+                OR EXISTS (SELECT 1 FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $2)
+                OR EXISTS (SELECT 1 FROM fjord_views WHERE catalog_name = $1 AND view_namespace = $2)",
+        );
+        if !connection.rows(itself.text(&*self.catalog).text(&name)).await?.is_empty() {
+            return Ok(true);
+        }
+        let children = Statement::new(
+            "SELECT 'yes' WHERE
+                EXISTS (SELECT 1 FROM iceberg_namespace_properties
+                        WHERE catalog_name = $1 AND substr(namespace, 1, length($2)) = $2)
+                OR EXISTS (SELECT 1 FROM iceberg_tables
+                           WHERE catalog_name = $1 AND substr(table_namespace, 1, length($2)) = $2)
+                OR EXISTS (SELECT 1 FROM fjord_views
+                           WHERE catalog_name = $1 AND substr(view_namespace, 1, length($2)) = $2)",
+        );
+        let children = children.text(&*self.catalog).text(format!("{name}."));
+        Ok(!connection.rows(children).await?.is_empty())
     }
 
     /// Tables and views whose name equals `name` regardless of case, in a stored namespace.
     pub(super) async fn alike(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         namespace: &Namespace,
         name: &str,
     ) -> Result<Vec<Stored>> {
-        // SQLite folds ASCII only: it discards what cannot match, Unicode is decided here.
-        let rows: Vec<(String, String)> = sqlx::query_as(
+        // The database folds ASCII only: it discards what cannot match, Unicode is decided here.
+        let dialect = self.database.dialect();
+        let candidates = |column: &str| {
+            let (stored, wanted) = (dialect.ascii_lower(column), dialect.ascii_lower("$3"));
+            format!("($4 OR {stored} = {wanted} OR {})", dialect.is_not_ascii(column))
+        };
+        let statement = Statement::new(format!(
             "SELECT table_name, coalesce(iceberg_type, 'TABLE') FROM iceberg_tables
-             WHERE catalog_name = ?1 AND table_namespace = ?2
-               AND (?4 OR lower(table_name) = lower(?3) OR table_name GLOB '*[^ -~]*')
+             WHERE catalog_name = $1 AND table_namespace = $2 AND {}
              UNION ALL
              SELECT view_name, 'fjord' FROM fjord_views
-             WHERE catalog_name = ?1 AND view_namespace = ?2
-               AND (?4 OR lower(view_name) = lower(?3) OR view_name GLOB '*[^ -~]*')",
-        )
-        .bind(&*self.catalog)
-        .bind(namespace.to_string())
-        .bind(name)
-        .bind(!name.is_ascii())
-        .fetch_all(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
+             WHERE catalog_name = $1 AND view_namespace = $2 AND {}",
+            candidates("table_name"),
+            candidates("view_name"),
+        ));
+        let statement = statement.text(&*self.catalog).text(namespace.to_string());
+        let rows = connection.texts::<2>(statement.text(name).boolean(!name.is_ascii())).await?;
         let wanted = fold(name);
         Ok(rows
             .into_iter()
-            .filter(|(stored, _)| fold(stored) == wanted)
-            .map(|(n, t)| stored(n, &t))
+            .filter(|[stored, _]| fold(stored) == wanted)
+            .map(|[name, iceberg_type]| stored(name, &iceberg_type))
             .collect())
     }
 
     /// The stored spelling of a table or view.
     pub(super) async fn find_entry(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         kind: EntryKind,
         name: &TableName,
     ) -> Result<TableName> {
@@ -216,7 +216,7 @@ impl Embedded {
     /// `AlreadyExists` when a table or view has the name in any case, other than `except`.
     pub(super) async fn require_free(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         name: &TableName,
         except: Option<&TableName>,
     ) -> Result<TableName> {

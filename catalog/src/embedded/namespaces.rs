@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqliteConnection;
-
 use crate::embedded::Embedded;
+use crate::embedded::database::{Connection, Statement};
 use crate::embedded::names::{shown, stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::Entry;
@@ -16,7 +15,7 @@ const EXISTS: &str = "exists";
 
 impl Embedded {
     pub(super) async fn list_all_namespaces(&self) -> Result<Vec<Namespace>> {
-        let mut connection = self.database.connection().await?;
+        let mut connection = self.connection().await?;
         Ok(self.stored_namespaces(&mut connection).await?.into_iter().collect())
     }
 
@@ -27,7 +26,7 @@ impl Embedded {
     ) -> Result<()> {
         refuse_reserved(namespace, properties.keys())?;
         properties.insert(EXISTS.to_owned(), "true".to_owned());
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         if let Some(taken) = self.find_namespace(&mut transaction, namespace).await? {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -37,26 +36,37 @@ impl Embedded {
         for (key, value) in &properties {
             self.put_property(&mut transaction, namespace, key, value).await?;
         }
-        transaction.commit().await.map_err(|e| self.database.error(e))
+        transaction.commit(&format!("schema {:?}", namespace.to_string())).await
+    }
+
+    /// Makes a namespace of an opened database, unless it is there.
+    pub(super) async fn ensure_namespace(&self, namespace: &Namespace) -> Result<()> {
+        let mut connection = self.database.connection().await?;
+        if self.find_namespace(&mut connection, namespace).await?.is_some() {
+            return Ok(());
+        }
+        drop(connection);
+        let mut transaction = self.database.begin_alone().await?;
+        if self.find_namespace(&mut transaction, namespace).await?.is_some() {
+            return Ok(());
+        }
+        self.put_property(&mut transaction, namespace, EXISTS, "true").await?;
+        transaction.commit(&format!("schema {:?}", namespace.to_string())).await
     }
 
     pub(super) async fn read_namespace(
         &self,
         namespace: &Namespace,
     ) -> Result<(Namespace, BTreeMap<String, String>)> {
-        let mut connection = self.database.connection().await?;
+        let mut connection = self.connection().await?;
         let namespace = self.require_namespace(&mut connection, namespace).await?;
-        let rows: Vec<(String, String)> = sqlx::query_as(
+        let statement = Statement::new(
             "SELECT property_key, property_value FROM iceberg_namespace_properties
-             WHERE catalog_name = ? AND namespace = ? AND property_key <> ?",
-        )
-        .bind(&*self.catalog)
-        .bind(namespace.to_string())
-        .bind(EXISTS)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
-        Ok((namespace, rows.into_iter().collect()))
+             WHERE catalog_name = $1 AND namespace = $2 AND property_key <> $3",
+        );
+        let statement = statement.text(&*self.catalog).text(namespace.to_string()).text(EXISTS);
+        let rows = connection.texts::<2>(statement).await?;
+        Ok((namespace, rows.into_iter().map(|[key, value]| (key, value)).collect()))
     }
 
     pub(super) async fn change_namespace(
@@ -65,7 +75,7 @@ impl Embedded {
         changes: BTreeMap<String, Option<String>>,
     ) -> Result<()> {
         refuse_reserved(namespace, changes.keys())?;
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let namespace = self.require_namespace(&mut transaction, namespace).await?;
         self.put_property(&mut transaction, &namespace, EXISTS, "true").await?;
         for (key, value) in &changes {
@@ -74,11 +84,11 @@ impl Embedded {
                 None => self.remove_properties(&mut transaction, &namespace, Some(key)).await?,
             }
         }
-        transaction.commit().await.map_err(|e| self.database.error(e))
+        transaction.commit(&format!("schema {:?}", namespace.to_string())).await
     }
 
     pub(super) async fn delete_namespace(&self, namespace: &Namespace) -> Result<()> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let namespace = self.require_namespace(&mut transaction, namespace).await?;
         let entries = self.entries(&mut transaction, &namespace).await?;
         let mut inside: Vec<String> = entries.iter().map(|e| e.name.to_string()).collect();
@@ -93,32 +103,29 @@ impl Embedded {
             ));
         }
         self.remove_properties(&mut transaction, &namespace, None).await?;
-        transaction.commit().await.map_err(|e| self.database.error(e))
+        transaction.commit(&format!("schema {:?}", namespace.to_string())).await
     }
 
     pub(super) async fn list_entries(&self, namespace: &Namespace) -> Result<Vec<Entry>> {
-        let mut connection = self.database.connection().await?;
+        let mut connection = self.connection().await?;
         let namespace = self.require_namespace(&mut connection, namespace).await?;
         self.entries(&mut connection, &namespace).await
     }
 
     async fn entries(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         namespace: &Namespace,
     ) -> Result<Vec<Entry>> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
+        let statement = Statement::new(
             "SELECT table_name, coalesce(iceberg_type, 'TABLE') FROM iceberg_tables
-             WHERE catalog_name = ?1 AND table_namespace = ?2
+             WHERE catalog_name = $1 AND table_namespace = $2
              UNION ALL
-             SELECT view_name, 'fjord' FROM fjord_views WHERE catalog_name = ?1 AND view_namespace = ?2",
-        )
-        .bind(&*self.catalog)
-        .bind(namespace.to_string())
-        .fetch_all(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
-        let entry = |(name, iceberg_type): (String, String)| {
+             SELECT view_name, 'fjord' FROM fjord_views WHERE catalog_name = $1 AND view_namespace = $2",
+        );
+        let statement = statement.text(&*self.catalog).text(namespace.to_string());
+        let rows = connection.texts::<2>(statement).await?;
+        let entry = |[name, iceberg_type]: [String; 2]| {
             let stored = stored(name, &iceberg_type);
             let name = TableName { namespace: namespace.clone(), name: stored.name };
             Entry { name, kind: stored.kind }
@@ -130,42 +137,33 @@ impl Embedded {
 
     async fn put_property(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         namespace: &Namespace,
         key: &str,
         value: &str,
     ) -> Result<()> {
-        sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
-             VALUES (?, ?, ?, ?)
+             VALUES ($1, $2, $3, $4)
              ON CONFLICT (catalog_name, namespace, property_key) DO UPDATE SET property_value = excluded.property_value",
-        )
-        .bind(&*self.catalog)
-        .bind(namespace.to_string())
-        .bind(key)
-        .bind(value)
-        .execute(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
+        );
+        let statement = statement.text(&*self.catalog).text(namespace.to_string());
+        connection.execute(statement.text(key).text(value)).await?;
         Ok(())
     }
 
     async fn remove_properties(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         namespace: &Namespace,
         key: Option<&str>,
     ) -> Result<()> {
-        sqlx::query(
+        let statement = Statement::new(
             "DELETE FROM iceberg_namespace_properties
-             WHERE catalog_name = ? AND namespace = ? AND (?3 IS NULL OR property_key = ?3)",
-        )
-        .bind(&*self.catalog)
-        .bind(namespace.to_string())
-        .bind(key)
-        .execute(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
+             WHERE catalog_name = $1 AND namespace = $2 AND ($3 IS NULL OR property_key = $3)",
+        );
+        let statement = statement.text(&*self.catalog).text(namespace.to_string());
+        connection.execute(statement.optional_text(key.map(str::to_owned))).await?;
         Ok(())
     }
 }

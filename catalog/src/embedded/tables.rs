@@ -4,11 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use iceberg::spec::TableMetadataBuildResult;
-use sqlx::SqliteConnection;
 
 use crate::embedded::Embedded;
-use crate::embedded::database::{is_busy, is_definite};
-use crate::embedded::names::not_found;
+use crate::embedded::database::{Connection, Failure, Statement};
+use crate::embedded::names::{not_found, word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::metadata::next_metadata_location;
@@ -29,7 +28,7 @@ struct Pointer {
 
 impl Embedded {
     pub(super) async fn read_table(&self, name: &TableName) -> Result<Table> {
-        let mut connection = self.database.connection().await?;
+        let mut connection = self.connection().await?;
         let mut pointer = self.pointer(&mut connection, name).await?;
         drop(connection);
         for _ in 0..MOVES_MAX {
@@ -42,7 +41,7 @@ impl Embedded {
             }
             // Another process may have committed and cleaned up the version that we were about to
             // read; only a pointer that stays put is dangling.
-            let mut connection = self.database.connection().await?;
+            let mut connection = self.connection().await?;
             let now = self.pointer(&mut connection, name).await?;
             if now == pointer {
                 return Err(Error::new(
@@ -114,7 +113,7 @@ impl Embedded {
                 format!("table {:?}: a create needs staged metadata", commit.name.to_string()),
             ));
         };
-        let mut connection = self.database.connection().await?;
+        let mut connection = self.connection().await?;
         self.require_free(&mut connection, &commit.name, None).await?;
         drop(connection);
         let metadata = Arc::clone(staged.metadata());
@@ -138,7 +137,7 @@ impl Embedded {
 
     pub(super) async fn delete_table(&self, name: &TableName) -> Result<Option<Table>> {
         for _ in 0..MOVES_MAX {
-            let mut connection = self.database.connection().await?;
+            let mut connection = self.connection().await?;
             let pointer = self.pointer(&mut connection, name).await?;
             drop(connection);
             let metadata = match self.metadata.load(&pointer.location).await {
@@ -159,26 +158,35 @@ impl Embedded {
 
     /// Forgets a table if it still points where `pointer` says.
     async fn delete_pointer(&self, pointer: &Pointer) -> Result<bool> {
-        let mut connection = self.database.connection().await?;
-        let mut patience = self.database.patience();
-        loop {
-            let deleted = sqlx::query(
-                "DELETE FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?
-                 AND table_name = ? AND metadata_location = ?",
-            )
-            .bind(&*self.catalog)
-            .bind(pointer.name.namespace.to_string())
-            .bind(&pointer.name.name)
-            .bind(&pointer.location)
-            .execute(&mut *connection)
-            .await;
-            match deleted {
-                Ok(done) => return Ok(done.rows_affected() == 1),
-                Err(e) if is_busy(&e) && patience.pause().await => {}
-                Err(e) if is_definite(&e) => return Err(self.database.error(e)),
-                Err(e) => return Err(unknown(&pointer.name, e)),
-            }
+        let statement = Statement::new(
+            "DELETE FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $2
+             AND table_name = $3 AND metadata_location = $4",
+        );
+        let statement = statement.text(&*self.catalog).text(pointer.name.namespace.to_string());
+        let statement = statement.text(&pointer.name.name).text(&pointer.location);
+        self.change_one(&pointer.name, statement).await
+    }
+
+    /// A statement that changes the row of a table, or nothing if somebody else was first.
+    async fn change_one(&self, name: &TableName, statement: Statement) -> Result<bool> {
+        // Until COMMIT is sent nothing can come of it, so failing earlier is no riddle.
+        let mut transaction = self.begin().await?;
+        let changed = transaction.execute(statement).await?;
+        failpoint::hit("K6L").await;
+        match changed {
+            0 => Ok(false),
+            _ => self.settle(name, transaction.try_commit().await).map(|()| true),
         }
+    }
+
+    /// What the end of a transaction means for the table that it changed.
+    fn settle(&self, name: &TableName, committed: Result<(), Failure>) -> Result<()> {
+        committed.map_err(|failure| {
+            if failure.is_definite() {
+                return self.database.error(failure);
+            }
+            unknown(name, self.database.error(failure))
+        })
     }
 
     pub(super) async fn move_entry(
@@ -187,34 +195,28 @@ impl Embedded {
         from: &TableName,
         to: &TableName,
     ) -> Result<()> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let from = self.find_entry(&mut transaction, kind, from).await?;
         let to = self.require_free(&mut transaction, to, Some(&from)).await?;
         let statement = match kind {
             EntryKind::Table => {
-                "UPDATE iceberg_tables SET table_namespace = ?, table_name = ?
-                 WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?"
+                "UPDATE iceberg_tables SET table_namespace = $1, table_name = $2
+                 WHERE catalog_name = $3 AND table_namespace = $4 AND table_name = $5"
             }
             EntryKind::View => {
-                "UPDATE fjord_views SET view_namespace = ?, view_name = ?
-                 WHERE catalog_name = ? AND view_namespace = ? AND view_name = ?"
+                "UPDATE fjord_views SET view_namespace = $1, view_name = $2
+                 WHERE catalog_name = $3 AND view_namespace = $4 AND view_name = $5"
             }
         };
-        sqlx::query(statement)
-            .bind(to.namespace.to_string())
-            .bind(&to.name)
-            .bind(&*self.catalog)
-            .bind(from.namespace.to_string())
-            .bind(&from.name)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|e| self.database.error(e))?;
-        transaction.commit().await.map_err(|e| self.database.error(e))
+        let statement = Statement::new(statement).text(to.namespace.to_string()).text(&to.name);
+        let statement = statement.text(&*self.catalog).text(from.namespace.to_string());
+        transaction.execute(statement.text(&from.name)).await?;
+        transaction.commit(&format!("{} {:?}", word(kind), from.to_string())).await
     }
 
     async fn pointer(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         name: &TableName,
     ) -> Result<Pointer> {
         if let Some(found) = self.pointer_as_given(connection, name).await? {
@@ -228,20 +230,17 @@ impl Embedded {
 
     async fn pointer_as_given(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         name: &TableName,
     ) -> Result<Option<Pointer>> {
-        let row: Option<Option<String>> = sqlx::query_scalar(
+        let statement = Statement::new(
             "SELECT metadata_location FROM iceberg_tables
-             WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?
+             WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3
                AND coalesce(iceberg_type, 'TABLE') = 'TABLE'",
-        )
-        .bind(&*self.catalog)
-        .bind(name.namespace.to_string())
-        .bind(&name.name)
-        .fetch_optional(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
+        );
+        let statement = statement.text(&*self.catalog).text(name.namespace.to_string());
+        let rows = connection.rows(statement.text(&name.name)).await?;
+        let row = rows.into_iter().next().map(|columns| columns.into_iter().next().flatten());
         match row {
             None => Ok(None),
             Some(Some(location)) => Ok(Some(Pointer { name: name.clone(), location })),
@@ -257,52 +256,28 @@ impl Embedded {
 
     /// The compare-and-set; `false` when somebody else was first.
     async fn swap(&self, name: &TableName, old: &str, new: &str) -> Result<bool> {
-        // Until a connection is there nothing has been sent, so failing to get one is no riddle.
-        let mut connection = self.database.connection().await?;
-        let mut patience = self.database.patience();
         failpoint::hit("K6").await;
-        loop {
-            let swapped = sqlx::query(
-                "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
-                 WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?",
-            )
-            .bind(new)
-            .bind(old)
-            .bind(&*self.catalog)
-            .bind(name.namespace.to_string())
-            .bind(&name.name)
-            .bind(old)
-            .execute(&mut *connection)
-            .await;
-            match swapped {
-                Ok(done) => return Ok(done.rows_affected() == 1),
-                Err(e) if is_busy(&e) && patience.pause().await => {}
-                Err(e) if is_definite(&e) => return Err(self.database.error(e)),
-                Err(e) => return Err(unknown(name, e)),
-            }
-        }
+        let statement = Statement::new(
+            "UPDATE iceberg_tables SET metadata_location = $1, previous_metadata_location = $2
+             WHERE catalog_name = $3 AND table_namespace = $4 AND table_name = $5 AND metadata_location = $2",
+        );
+        let statement = statement.text(new).text(old).text(&*self.catalog);
+        let statement = statement.text(name.namespace.to_string()).text(&name.name);
+        self.change_one(name, statement).await
     }
 
     async fn insert(&self, name: &TableName, location: &str) -> Result<TableName> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let name = self.require_free(&mut transaction, name, None).await?;
-        sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO iceberg_tables
              (catalog_name, table_namespace, table_name, metadata_location, previous_metadata_location, iceberg_type)
-             VALUES (?, ?, ?, ?, NULL, 'TABLE')",
-        )
-        .bind(&*self.catalog)
-        .bind(name.namespace.to_string())
-        .bind(&name.name)
-        .bind(location)
-        .execute(&mut *transaction)
-        .await
-        .map_err(|e| self.database.error(e))?;
-        match transaction.commit().await {
-            Ok(()) => Ok(name),
-            Err(e) if is_definite(&e) => Err(self.database.error(e)),
-            Err(e) => Err(unknown(&name, e)),
-        }
+             VALUES ($1, $2, $3, $4, NULL, 'TABLE')",
+        );
+        let statement = statement.text(&*self.catalog).text(name.namespace.to_string());
+        transaction.execute(statement.text(&name.name).text(location)).await?;
+        self.settle(&name, transaction.try_commit().await)?;
+        Ok(name)
     }
 
     /// Deletes metadata that was certainly not committed. A failure leaves an orphan, no harm.
@@ -386,7 +361,7 @@ fn stale(name: &TableName) -> Error {
     )
 }
 
-fn unknown(name: &TableName, error: sqlx::Error) -> Error {
+fn unknown(name: &TableName, error: Error) -> Error {
     Error::new(
         ErrorKind::CommitUnknown,
         format!(

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqliteConnection;
-
 use crate::embedded::Embedded;
+use crate::embedded::database::{Connection, Statement};
 use crate::embedded::names::{not_found, taken_by};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::{EntryKind, View};
 use crate::name::{Namespace, TableName};
 
 /// SQL, column names, default catalog, default namespace, properties.
-type Row = (String, String, String, String, String);
+type Row = [String; 5];
 
 impl Embedded {
     pub(super) async fn read_view(&self, name: &TableName) -> Result<View> {
-        let mut connection = self.database.connection().await?;
+        let mut connection = self.connection().await?;
         if let Some(view) = self.view_as_given(&mut connection, name).await? {
             return Ok(view);
         }
@@ -26,7 +25,7 @@ impl Embedded {
     }
 
     pub(super) async fn store_view(&self, view: View, replace: bool) -> Result<()> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let namespace = self.require_namespace(&mut transaction, &view.name.namespace).await?;
         let alike = self.alike(&mut transaction, &namespace, &view.name.name).await?;
         let mut name = view.name.name.clone();
@@ -40,59 +39,50 @@ impl Embedded {
         }
         let columns = encode(&view.name, &view.columns)?;
         let properties = encode(&view.name, &view.properties)?;
-        sqlx::query(
-            "INSERT OR REPLACE INTO fjord_views
+        let statement = Statement::new(
+            "INSERT INTO fjord_views
              (catalog_name, view_namespace, view_name, view_sql, column_names, default_catalog, default_namespace, properties)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&*self.catalog)
-        .bind(namespace.to_string())
-        .bind(name)
-        .bind(&view.sql)
-        .bind(columns)
-        .bind(&view.default_catalog)
-        .bind(view.default_namespace.to_string())
-        .bind(properties)
-        .execute(&mut *transaction)
-        .await
-        .map_err(|e| self.database.error(e))?;
-        transaction.commit().await.map_err(|e| self.database.error(e))
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (catalog_name, view_namespace, view_name) DO UPDATE SET
+                view_sql = excluded.view_sql, column_names = excluded.column_names,
+                default_catalog = excluded.default_catalog, default_namespace = excluded.default_namespace,
+                properties = excluded.properties",
+        );
+        let statement = statement.text(&*self.catalog).text(namespace.to_string()).text(name);
+        let statement = statement.text(&view.sql).text(columns).text(&view.default_catalog);
+        let statement = statement.text(view.default_namespace.to_string()).text(properties);
+        transaction.execute(statement).await?;
+        transaction.commit(&format!("view {:?}", view.name.to_string())).await
     }
 
     pub(super) async fn delete_view(&self, name: &TableName) -> Result<()> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.begin_alone().await?;
         let stored = self.find_entry(&mut transaction, EntryKind::View, name).await?;
-        sqlx::query("DELETE FROM fjord_views WHERE catalog_name = ? AND view_namespace = ? AND view_name = ?")
-            .bind(&*self.catalog)
-            .bind(stored.namespace.to_string())
-            .bind(&stored.name)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|e| self.database.error(e))?;
-        transaction.commit().await.map_err(|e| self.database.error(e))
+        let statement = Statement::new(
+            "DELETE FROM fjord_views WHERE catalog_name = $1 AND view_namespace = $2 AND view_name = $3",
+        );
+        let statement = statement.text(&*self.catalog).text(stored.namespace.to_string());
+        transaction.execute(statement.text(&stored.name)).await?;
+        transaction.commit(&format!("view {:?}", stored.to_string())).await
     }
 
     async fn view_as_given(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         name: &TableName,
     ) -> Result<Option<View>> {
-        let row: Option<Row> = sqlx::query_as(
+        let statement = Statement::new(
             "SELECT view_sql, column_names, default_catalog, default_namespace, properties FROM fjord_views
-             WHERE catalog_name = ? AND view_namespace = ? AND view_name = ?",
-        )
-        .bind(&*self.catalog)
-        .bind(name.namespace.to_string())
-        .bind(&name.name)
-        .fetch_optional(connection)
-        .await
-        .map_err(|e| self.database.error(e))?;
-        row.map(|row| decode(name, row)).transpose()
+             WHERE catalog_name = $1 AND view_namespace = $2 AND view_name = $3",
+        );
+        let statement = statement.text(&*self.catalog).text(name.namespace.to_string());
+        let rows: Vec<Row> = connection.texts(statement.text(&name.name)).await?;
+        rows.into_iter().next().map(|row| decode(name, row)).transpose()
     }
 }
 
 fn decode(name: &TableName, row: Row) -> Result<View> {
-    let (sql, columns, default_catalog, default_namespace, properties) = row;
+    let [sql, columns, default_catalog, default_namespace, properties] = row;
     let damaged = |what: &str| {
         Error::new(
             ErrorKind::Corrupt,

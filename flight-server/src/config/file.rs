@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use fjord_catalog::embedded::PostgresOptions;
 use toml::{Table, Value};
 
 use super::auth::{self, AuthConfig};
+use super::embedded;
 use super::error::ConfigError;
 use super::limits::{self, LimitsConfig};
 use super::memory::MemoryLimit;
@@ -71,10 +73,12 @@ pub struct CatalogConfig {
 /// What serves a catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CatalogKind {
-    /// SQLite in the data directory.
+    /// SQLite in the data directory, or PostgreSQL.
     Embedded {
         /// Where new tables go; `None`: below the data directory.
         warehouse: Option<String>,
+        /// The database; `None`: SQLite in the data directory.
+        postgres: Option<PostgresOptions>,
     },
 }
 
@@ -168,13 +172,14 @@ fn parse_catalog(
             });
         }
     }
-    let mut section = Section::new(file, path, table, &["warehouse"])?;
+    let mut section = Section::new(file, path, table, embedded::KEYS)?;
     let warehouse = section.text("warehouse")?;
     if let Some(warehouse) = &warehouse {
         storage::check_warehouse(storage, warehouse)
             .map_err(|problem| section.error("warehouse", problem))?;
     }
-    Ok(CatalogConfig { name, kind: CatalogKind::Embedded { warehouse } })
+    let postgres = embedded::postgres(&mut section)?;
+    Ok(CatalogConfig { name, kind: CatalogKind::Embedded { warehouse, postgres } })
 }
 
 /// Catalogs are found regardless of case, so names that differ by case alone are one name.
@@ -273,7 +278,7 @@ mod tests {
             ),
             (
                 "[catalog.a]\ntype = \"embedded\"\nwarehose = \"x\"",
-                "fjord.toml: catalog.a.warehose: unknown key; accepted here: warehouse",
+                "fjord.toml: catalog.a.warehose: unknown key; accepted here: password, url, warehouse",
             ),
             ("[catalog.a]\ntype = \"embedded\"\n[catalog.A]\ntype = \"embedded\"", "by case alone"),
             ("[catalog.\"a b\"]\ntype = \"embedded\"", "catalog.\"a b\": not a catalog's name"),

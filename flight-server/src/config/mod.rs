@@ -13,6 +13,7 @@ mod tls;
 mod grant;
 mod auth;
 mod storage;
+mod embedded;
 mod file;
 
 pub use auth::{AuthConfig, JwtConfig, JwtKeys, MtlsConfig};

@@ -2,42 +2,36 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
+use crate::embedded::database::failure::Failure;
+use crate::embedded::database::patience::Patience;
+use crate::embedded::database::sqlite_codes::{
+    SQLITE_AUTH, SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_CONSTRAINT, SQLITE_CORRUPT, SQLITE_ERROR,
+    SQLITE_FULL, SQLITE_LOCKED, SQLITE_NOTADB, SQLITE_PERM, SQLITE_READONLY, is_busy, primary_code,
+};
+use crate::embedded::database::statement::{Row, Statement, text_row};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Connections of one process; a writer holds SQLite's only lock anyway.
 const CONNECTIONS_MAX: u32 = 8;
-/// Pauses between attempts at a busy file: the first, and the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(2);
-const PAUSE_MAX: Duration = Duration::from_millis(100);
-
-// SQLite's primary result codes.
-const SQLITE_ERROR: i32 = 1;
-const SQLITE_PERM: i32 = 3;
-const SQLITE_BUSY: i32 = 5;
-const SQLITE_LOCKED: i32 = 6;
-const SQLITE_READONLY: i32 = 8;
-const SQLITE_CORRUPT: i32 = 11;
-const SQLITE_FULL: i32 = 13;
-const SQLITE_CANTOPEN: i32 = 14;
-const SQLITE_CONSTRAINT: i32 = 19;
-const SQLITE_AUTH: i32 = 23;
-const SQLITE_NOTADB: i32 = 26;
 
 /// A pool of connections to one file.
 #[derive(Clone, Debug)]
-pub(super) struct Database {
+pub(super) struct File {
     pool: SqlitePool,
     path: Arc<Path>,
     busy_timeout: Duration,
 }
 
-impl Database {
+impl File {
     /// Opens or makes the file and puts it in WAL mode, so that readers never wait for a writer.
     pub(super) async fn open(path: &Path, busy_timeout: Duration) -> Result<Self> {
         if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
@@ -55,13 +49,44 @@ impl Database {
             .busy_timeout(busy_timeout)
             // A commit that was acknowledged survives a power cut.
             .synchronous(SqliteSynchronous::Full);
+        let file = Self::with(path, &options, busy_timeout);
+        file.enter_wal(&options).await?;
+        Ok(file)
+    }
+
+    /// Makes a file that has no log beside it once it is closed.
+    pub(super) async fn create_plain(path: &Path, busy_timeout: Duration) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Delete)
+            .synchronous(SqliteSynchronous::Full);
+        Self::connected(path, &options, busy_timeout).await
+    }
+
+    /// Opens a file that is there, to read it.
+    pub(super) async fn open_plain(path: &Path, busy_timeout: Duration) -> Result<Self> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        Self::connected(path, &options, busy_timeout).await
+    }
+
+    fn with(path: &Path, options: &SqliteConnectOptions, busy_timeout: Duration) -> Self {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(busy_timeout.max(Duration::from_secs(1)))
             .connect_lazy_with(options.clone());
-        let database = Self { pool, path: path.into(), busy_timeout };
-        database.enter_wal(&options).await?;
-        Ok(database)
+        Self { pool, path: path.into(), busy_timeout }
+    }
+
+    /// What cannot be opened is told now.
+    async fn connected(
+        path: &Path,
+        options: &SqliteConnectOptions,
+        busy_timeout: Duration,
+    ) -> Result<Self> {
+        let file = Self::with(path, options, busy_timeout);
+        drop(file.connection().await.map_err(|e| file.error(e.into()))?);
+        Ok(file)
     }
 
     /// The switch needs the file for itself and does not honour SQLite's own busy timeout.
@@ -80,7 +105,7 @@ impl Database {
             match switched.await {
                 Ok(()) => return Ok(()),
                 Err(e) if is_busy(&e) && patience.pause().await => {}
-                Err(e) => return Err(self.error(e)),
+                Err(e) => return Err(self.error(e.into())),
             }
         }
     }
@@ -91,26 +116,26 @@ impl Database {
     }
 
     /// A connection for reads and single statements.
-    pub(super) async fn connection(&self) -> Result<PoolConnection<Sqlite>> {
-        self.pool.acquire().await.map_err(|e| self.error(e))
+    pub(super) async fn connection(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
+        self.pool.acquire().await
     }
 
     /// A transaction that holds the write lock from its start, so that it never fails half way
     /// because somebody else wrote meanwhile.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+    pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         let mut patience = Patience::new(self.busy_timeout);
         loop {
             match self.pool.begin_with("BEGIN IMMEDIATE").await {
                 Ok(transaction) => return Ok(transaction),
                 Err(e) if is_busy(&e) && patience.pause().await => {}
-                Err(e) => return Err(self.error(e)),
+                Err(e) => return Err(e),
             }
         }
     }
 
-    /// How long a caller may go on trying a single busy statement.
-    pub(super) fn patience(&self) -> Patience {
-        Patience::new(self.busy_timeout)
+    /// A transaction that only reads, and sees one state of everything.
+    pub(super) async fn begin_reading(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
+        self.pool.begin().await
     }
 
     /// Closes all connections.
@@ -119,8 +144,13 @@ impl Database {
     }
 
     /// What an error means to someone who knows the file and not SQLite.
-    pub(super) fn error(&self, error: sqlx::Error) -> Error {
+    pub(super) fn error(&self, failure: Failure) -> Error {
         let path = self.path.display();
+        let error = match failure {
+            Failure::Sqlx(error) => error,
+            // Only a server is waited for.
+            Failure::Silent(_) | Failure::Aborted => sqlx::Error::WorkerCrashed,
+        };
         let (kind, problem) = match (&error, primary_code(&error)) {
             (_, Some(SQLITE_BUSY | SQLITE_LOCKED)) => (
                 ErrorKind::Unavailable,
@@ -164,54 +194,18 @@ impl Database {
     }
 }
 
-/// A bounded wait with growing, jittered pauses.
-pub(super) struct Patience {
-    deadline: Instant,
-    next: Duration,
+/// The rows of a statement.
+pub(super) async fn rows(
+    connection: &mut SqliteConnection,
+    statement: &Statement,
+) -> sqlx::Result<Vec<Row>> {
+    statement.query::<Sqlite>().fetch_all(connection).await?.iter().map(text_row).collect()
 }
 
-impl Patience {
-    fn new(limit: Duration) -> Self {
-        Self { deadline: Instant::now() + limit, next: PAUSE_MIN }
-    }
-
-    /// Sleeps, or answers `false` when the time is up.
-    pub(super) async fn pause(&mut self) -> bool {
-        if Instant::now() >= self.deadline {
-            return false;
-        }
-        tokio::time::sleep(self.next.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        self.next = (self.next * 2).min(PAUSE_MAX);
-        true
-    }
-}
-
-/// Another process or connection holds the lock; the statement did nothing.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
-}
-
-/// SQLite has answered that the statement did nothing. An I/O error says no such thing: the
-/// write-ahead log may hold the commit.
-pub(super) fn is_definite(error: &sqlx::Error) -> bool {
-    matches!(
-        primary_code(error),
-        Some(
-            SQLITE_ERROR
-                | SQLITE_PERM
-                | SQLITE_BUSY
-                | SQLITE_LOCKED
-                | SQLITE_READONLY
-                | SQLITE_FULL
-                | SQLITE_CANTOPEN
-                | SQLITE_CONSTRAINT
-                | SQLITE_AUTH
-                | SQLITE_NOTADB
-        )
-    )
-}
-
-fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+/// How many rows a statement has changed.
+pub(super) async fn execute(
+    connection: &mut SqliteConnection,
+    statement: &Statement,
+) -> sqlx::Result<u64> {
+    Ok(statement.query::<Sqlite>().execute(connection).await?.rows_affected())
 }
