@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::embedded::{Embedded, EmbeddedDatabase, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
+use fjord_catalog::rest::Rest;
 use fjord_catalog::storage::{Storage, s3};
 use fjord_engine::engine::{Engine, EngineOptions};
 use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
@@ -14,7 +15,8 @@ use fjord_engine::session::{Session, SessionOptions};
 
 use crate::cli::Settings;
 use crate::config::{
-    CatalogConfig, CatalogKind, ConfigError, LimitsConfig, MemoryLimit, StorageConfig, StoragePlace,
+    CatalogConfig, CatalogKind, ConfigError, LimitsConfig, MemoryLimit, RestConfig, StorageConfig,
+    StoragePlace,
 };
 use crate::files::ServerFiles;
 
@@ -89,14 +91,17 @@ impl Lakehouse {
         storage: &Storage,
         tables: Tables<'_>,
     ) -> Result<()> {
-        let CatalogKind::Embedded { warehouse, postgres } = &config.kind;
+        let (warehouse, postgres) = match &config.kind {
+            CatalogKind::Embedded { warehouse, postgres } => (warehouse, postgres),
+            CatalogKind::Rest(rest) => return self.mount_rest(&config.name, rest, storage, tables),
+        };
         let warehouse_uri = match warehouse {
             Some(uri) if uri.starts_with("file:") || uri.starts_with("s3:") => uri.clone(),
             Some(path) => file_uri(&std::path::absolute(path)?)?,
             None if config.name == DEFAULT_CATALOG => file_uri(&self.data_dir.join("warehouse"))?,
             None => file_uri(&self.data_dir.join(format!("warehouse-{}", config.name)))?,
         };
-        let storage = tables.confine(storage, &warehouse_uri)?;
+        let storage = tables.confine(storage, Some(&warehouse_uri))?;
         let database = match postgres {
             Some(server) => EmbeddedDatabase::Postgres(server.clone()),
             None => EmbeddedDatabase::File(self.data_dir.join("catalog.db")),
@@ -112,6 +117,23 @@ impl Lakehouse {
         let catalog =
             Catalog::new(config.name.as_str(), Arc::new(embedded), storage.clone(), warehouse_uri);
         self.engine.mount(catalog)?;
+        Ok(())
+    }
+
+    /// Nothing is asked of the server yet: one that is down keeps nobody from starting.
+    fn mount_rest(
+        &self,
+        name: &str,
+        config: &RestConfig,
+        storage: &Storage,
+        tables: Tables<'_>,
+    ) -> Result<()> {
+        // Where its tables may lie, the server tells later and the configuration now.
+        let location = config.location.clone().unwrap_or_default();
+        let storage = tables.confine(storage, config.location.as_deref())?;
+        let rest = Rest::try_new(config.options(storage.clone()))
+            .with_context(|| format!("catalog {name:?} cannot be set up"))?;
+        self.engine.mount(Catalog::new(name, Arc::new(rest), storage, location))?;
         Ok(())
     }
 
@@ -133,7 +155,8 @@ impl Lakehouse {
     pub(crate) fn file_policy(&self, settings: &Settings) -> Result<ServerFiles, ConfigError> {
         let catalogs = self.engine.catalogs();
         let local = |uri: &str| uri.strip_prefix("file://").map(PathBuf::from);
-        let warehouses: Vec<&str> = catalogs.iter().map(|c| c.warehouse()).collect();
+        let warehouses = catalogs.iter().map(|c| c.warehouse());
+        let warehouses: Vec<&str> = warehouses.filter(|warehouse| !warehouse.is_empty()).collect();
         let mut forbidden: Vec<PathBuf> = warehouses.iter().filter_map(|w| local(w)).collect();
         forbidden.push(self.data_dir.clone());
         forbidden.extend(settings.file.auth.passwords.clone());
@@ -173,10 +196,10 @@ pub(crate) enum Tables<'a> {
 
 impl Tables<'_> {
     /// `storage` as a catalog whose warehouse is at `warehouse` may use it.
-    fn confine(self, storage: &Storage, warehouse: &str) -> Result<Storage> {
+    fn confine(self, storage: &Storage, warehouse: Option<&str>) -> Result<Storage> {
         let Self::Within(configured) = self else { return Ok(storage.clone()) };
         let prefixes = configured.iter().filter(|store| !store.files).map(StorageConfig::prefix);
-        let places: Vec<String> = prefixes.chain([warehouse.to_owned()]).collect();
+        let places: Vec<String> = prefixes.chain(warehouse.map(str::to_owned)).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
     }
 }

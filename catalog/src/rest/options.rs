@@ -47,7 +47,7 @@ impl RestOptions {
 }
 
 /// How requests prove who asks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestAuth {
     /// Not at all.
     Nobody,
@@ -60,7 +60,7 @@ pub enum RestAuth {
 }
 
 /// Client credentials (RFC 6749 §4.4).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OAuth2 {
     /// Where tokens are issued; `None`: `v1/oauth/tokens` of the catalog.
     pub token_uri: Option<String>,
@@ -73,7 +73,7 @@ pub struct OAuth2 {
 }
 
 /// Keys that requests are signed with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigV4 {
     /// The public half.
     pub access_key_id: String,

@@ -11,6 +11,7 @@ use super::error::ConfigError;
 use super::limits::{self, LimitsConfig};
 use super::memory::MemoryLimit;
 use super::reader::Section;
+use super::rest::{self, RestConfig};
 use super::server::{self, ServerConfig};
 use super::storage::{self, StorageConfig};
 use super::telemetry::{self, TelemetryConfig};
@@ -21,7 +22,7 @@ const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// The most catalogs.
 const CATALOGS_MAX: usize = 256;
 /// Kinds that DESIGN names and a later version brings.
-const LATER_KINDS: &[&str] = &["rest", "hive", "postgres", "mysql"];
+const LATER_KINDS: &[&str] = &["hive", "postgres", "mysql"];
 
 /// The keys and sections of the top.
 const KEYS: &[&str] = &[
@@ -80,6 +81,8 @@ pub enum CatalogKind {
         /// The database; `None`: SQLite in the data directory.
         postgres: Option<PostgresOptions>,
     },
+    /// A server that speaks the Iceberg REST protocol.
+    Rest(Box<RestConfig>),
 }
 
 /// Parses the bytes of a configuration file called `name`. Never panics, whatever the bytes.
@@ -158,17 +161,22 @@ fn parse_catalog(
     let kind = table.remove("type");
     match &kind {
         Some(Value::String(kind)) if kind == "embedded" => {}
+        Some(Value::String(kind)) if kind == "rest" => {
+            let mut section = Section::new(file, path, table, rest::KEYS)?;
+            let config = rest::parse(&mut section)?;
+            return Ok(CatalogConfig { name, kind: CatalogKind::Rest(Box::new(config)) });
+        }
         Some(Value::String(kind)) if LATER_KINDS.contains(&kind.as_str()) => {
             let problem = format!(
-                "catalogs of type {kind:?} are not in this version; accepted: \"embedded\""
+                "catalogs of type {kind:?} are not in this version; accepted: \"embedded\", \"rest\""
             );
             return Err(ConfigError::new(file, format!("{path}.type"), problem));
         }
         found => {
             let section = Section::new(file, path, Table::new(), &["type"])?;
             return Err(match found {
-                Some(value) => section.wrong_type("type", value, "\"embedded\""),
-                None => section.error("type", "is missing; accepted: \"embedded\""),
+                Some(value) => section.wrong_type("type", value, "\"embedded\" or \"rest\""),
+                None => section.error("type", "is missing; accepted: \"embedded\" or \"rest\""),
             });
         }
     }

@@ -14,6 +14,7 @@ mod grant;
 mod auth;
 mod storage;
 mod embedded;
+mod rest;
 mod file;
 
 pub use auth::{AuthConfig, JwtConfig, JwtKeys, MtlsConfig};
@@ -22,6 +23,7 @@ pub use file::{CatalogConfig, CatalogKind, Config, parse};
 pub use grant::{Grant, WriteScope};
 pub use limits::LimitsConfig;
 pub use memory::MemoryLimit;
+pub use rest::RestConfig;
 pub use server::ServerConfig;
 pub use storage::{StorageConfig, StoragePlace};
 pub use telemetry::TelemetryConfig;

@@ -111,13 +111,22 @@ async fn a_database_that_is_down_fails_its_statements_soon_and_no_others() {
         assert!(ended.output.contains("42") && ended.output.contains("local"), "{}", ended.output);
         let without = begun.elapsed();
         let begun = Instant::now();
-        let ended = run(&world, port, &format!("{what}-select"), "SELECT * FROM iceberg.\"default\".t;");
+        let ended =
+            run(&world, port, &format!("{what}-select"), "SELECT * FROM iceberg.\"default\".t;");
         let with = begun.elapsed();
-        assert!(!ended.status.success() && ended.errors.contains("catalog database"), "{}", ended.errors);
+        assert!(
+            !ended.status.success() && ended.errors.contains("catalog database"),
+            "{}",
+            ended.errors
+        );
         assert!(!ended.errors.contains(world.database.password().expose()), "{}", ended.errors);
         // Opening waits for it once, the statement once more.
         assert!(with < START_MAX + Duration::from_secs(10), "{what}: {with:?}");
-        measured(&format!("postgres {what}: {:.1} s without it, {:.1} s with it", without.as_secs_f64(), with.as_secs_f64()));
+        measured(&format!(
+            "postgres {what}: {:.1} s without it, {:.1} s with it",
+            without.as_secs_f64(),
+            with.as_secs_f64()
+        ));
     }
 }
 
