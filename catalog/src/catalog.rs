@@ -176,7 +176,9 @@ impl Catalog {
     ) -> Result<Committed> {
         let name = staged.table.name().clone();
         let (io, manifests) = (self.storage.file_io()?, self.manifests.clone());
-        let mut operation = StagedOperation::new(io, manifests, staged, files, options)?;
+        let first = staged.replaces.is_none() && self.metastore.needs_first_snapshot().await?;
+        let operation = StagedOperation::new(io, manifests, staged, files, options)?;
+        let mut operation = operation.with_first_snapshot(first);
         let ended = self.run(&name, &mut operation).await;
         self.finish(&name, ended, operation.produced(), operation.written_files()).await
     }

@@ -85,6 +85,13 @@ pub trait Metastore: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether a new table must begin with a snapshot, if an empty one: on a server that does not
+    /// enforce "there is no snapshot yet", the first commits of two writers would both be taken, and
+    /// the rows of one be gone.
+    async fn needs_first_snapshot(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Every namespace, of all levels, sorted.
     async fn list_namespaces(&self) -> Result<Vec<Namespace>>;
 

@@ -50,6 +50,14 @@ impl StagedOperation {
         Ok(Self { staged, isolation: options.isolation, producer, produced: None, wanted: None })
     }
 
+    /// A new table begins with a snapshot, if an empty one.
+    #[must_use]
+    pub(crate) fn with_first_snapshot(mut self, is_needed: bool) -> Self {
+        let is_needed = is_needed && self.staged.replaces.is_none();
+        self.producer = self.producer.wanted_empty(is_needed);
+        self
+    }
+
     /// The last snapshot that was put forward; `None` for a table without rows.
     pub(crate) fn produced(&self) -> Option<&Produced> {
         self.produced.as_ref()

@@ -58,6 +58,10 @@ impl Metastore for Rest {
         Ok(self.client.endpoint().await?.warehouse.clone())
     }
 
+    async fn needs_first_snapshot(&self) -> Result<bool> {
+        Ok(self.client.endpoint().await?.nessie.is_some())
+    }
+
     async fn list_namespaces(&self) -> Result<Vec<Namespace>> {
         self.all_namespaces().await
     }

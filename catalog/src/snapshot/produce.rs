@@ -84,6 +84,8 @@ pub(crate) struct SnapshotProducer {
     written: Option<NewManifests>,
     filtered: FilterCache,
     merged: HashMap<Vec<String>, ManifestFile>,
+    /// Whether a snapshot of nothing is one.
+    is_wanted_empty: bool,
 }
 
 /// The manifests of the new files, good for every attempt on a table of the same shape.
@@ -123,6 +125,7 @@ impl SnapshotProducer {
             written: None,
             filtered: FilterCache::new(),
             merged: HashMap::new(),
+            is_wanted_empty: false,
         }
     }
 
@@ -141,7 +144,15 @@ impl SnapshotProducer {
         self.files.written()
     }
 
-    /// Writes the snapshot on top of `parent`. `None` if it would change nothing.
+    /// Makes a snapshot even of nothing.
+    #[must_use]
+    pub(crate) fn wanted_empty(mut self, is_wanted: bool) -> Self {
+        self.is_wanted_empty = is_wanted;
+        self
+    }
+
+    /// Writes the snapshot on top of `parent`. `None` if it would change nothing, unless that is
+    /// wanted.
     pub(crate) async fn produce(
         &mut self,
         metadata: &TableMetadata,
@@ -163,7 +174,7 @@ impl SnapshotProducer {
         let deletes = filter_deletes(sink, &self.manifests, &deletes, &data).await?;
 
         let tally = self.tally(data.iter().chain(&deletes));
-        if tally.is_empty() {
+        if tally.is_empty() && !self.is_wanted_empty {
             return Ok(None);
         }
         self.remember_filtered(&data);
