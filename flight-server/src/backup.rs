@@ -12,9 +12,8 @@ use crate::report::note;
 /// Writes a backup.
 pub(crate) async fn back_up(arguments: &BackupArgs, settings: &Settings) -> Result<ExitCode> {
     let lakehouse = Lakehouse::open(settings).await?;
-    let done = async {
-        Ok(embedded(&lakehouse, &arguments.catalog)?.back_up(&arguments.file).await?)
-    };
+    let done =
+        async { Ok(embedded(&lakehouse, &arguments.catalog)?.back_up(&arguments.file).await?) };
     let done: Result<BackupContents> = done.await;
     lakehouse.close().await;
     note(&format!("{} to {}", told("backed up", &done?), arguments.file.display()));
@@ -38,7 +37,9 @@ pub(crate) async fn restore(arguments: &RestoreArgs, settings: &Settings) -> Res
 
 fn embedded<'a>(lakehouse: &'a Lakehouse, name: &str) -> Result<&'a Embedded> {
     lakehouse.embedded(name).ok_or_else(|| {
-        anyhow!("there is no embedded catalog {name:?}; other kinds are backed up where they are served")
+        anyhow!(
+            "there is no embedded catalog {name:?}; other kinds are backed up where they are served"
+        )
     })
 }
 

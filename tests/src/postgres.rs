@@ -34,7 +34,10 @@ impl PostgresServer {
     /// A new database, `options` being what follows its name in CREATE DATABASE.
     pub fn create(&self, options: &str) -> Result<PostgresDatabase> {
         let name = format!("t{:016x}", fastrand::u64(..));
-        self.run(self.url.path().trim_start_matches('/'), &format!("CREATE DATABASE {name} {options}"))?;
+        self.run(
+            self.url.path().trim_start_matches('/'),
+            &format!("CREATE DATABASE {name} {options}"),
+        )?;
         Ok(PostgresDatabase { server: self.clone(), name })
     }
 

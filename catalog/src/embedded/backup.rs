@@ -195,10 +195,8 @@ async fn copy(
     let (table, columns) = (copied.table, copied.columns.join(", "));
     let keys = copied.columns.get(..2).unwrap_or_default().join(", ");
     let places: Vec<String> = (2..copied.columns.len() + 2).map(|n| format!("${n}")).collect();
-    let insert = format!(
-        "INSERT INTO {table} (catalog_name, {columns}) VALUES ($1, {})",
-        places.join(", ")
-    );
+    let insert =
+        format!("INSERT INTO {table} (catalog_name, {columns}) VALUES ($1, {})", places.join(", "));
     let select = format!(
         "SELECT {columns} FROM {table} WHERE catalog_name = $1 AND ({keys}) > ($2, $3)
          ORDER BY {keys} LIMIT {PAGE_ROWS_MAX}"
@@ -258,7 +256,8 @@ async fn publish(partial: &Path, to: &Path) -> Result<()> {
             return taken(to);
         }
         let to = to.display().to_string();
-        Error::new(ErrorKind::Storage, format!("backup {to:?}: cannot be written: {e}")).with_source(e)
+        Error::new(ErrorKind::Storage, format!("backup {to:?}: cannot be written: {e}"))
+            .with_source(e)
     };
     tokio::fs::hard_link(partial, to).await.map_err(failed)?;
     // The name is to survive a power cut as the bytes do.

@@ -66,7 +66,8 @@ async fn is_complete(database: &Database, connection: &mut Connection) -> Result
     if !found.contains("fjord_layout") {
         return Ok(false);
     }
-    let version = Statement::new("SELECT CAST(version AS TEXT) FROM fjord_layout WHERE singleton = 1");
+    let version =
+        Statement::new("SELECT CAST(version AS TEXT) FROM fjord_layout WHERE singleton = 1");
     let version = connection.texts::<1>(version).await?;
     let version = version.first().and_then(|[version]| version.parse::<i64>().ok());
     if let Some(newer) = version.filter(|v| *v > LAYOUT_VERSION) {

@@ -214,11 +214,7 @@ impl Embedded {
         transaction.commit(&format!("{} {:?}", word(kind), from.to_string())).await
     }
 
-    async fn pointer(
-        &self,
-        connection: &mut Connection,
-        name: &TableName,
-    ) -> Result<Pointer> {
+    async fn pointer(&self, connection: &mut Connection, name: &TableName) -> Result<Pointer> {
         if let Some(found) = self.pointer_as_given(connection, name).await? {
             return Ok(found);
         }

@@ -15,8 +15,10 @@ pub(super) fn postgres(section: &mut Section<'_>) -> Result<Option<PostgresOptio
         Some(url) => PostgresOptions::try_new(&url, password)
             .map(Some)
             .map_err(|e| section.error("url", e.message())),
-        None if password.is_some() => Err(section
-            .error("password", "there is no `url` that it could be for; accepted: postgres://USER@HOST:PORT/DATABASE")),
+        None if password.is_some() => Err(section.error(
+            "password",
+            "there is no `url` that it could be for; accepted: postgres://USER@HOST:PORT/DATABASE",
+        )),
         None => Ok(None),
     }
 }

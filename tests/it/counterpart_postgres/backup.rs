@@ -68,7 +68,8 @@ async fn a_backup_under_writers_is_one_moment_and_moves_to_the_other_kind_and_ba
     assert_eq!(number(&lake, "SELECT count(*) FROM a").await, *seen.first().unwrap());
     lake.run("INSERT INTO a VALUES (99)").await.unwrap();
     assert_whole(&lake, &load(&lake, "a").await.unwrap()).await;
-    let comments = "SELECT property_value FROM iceberg_namespace_properties WHERE property_key = 'comment'";
+    let comments =
+        "SELECT property_value FROM iceberg_namespace_properties WHERE property_key = 'comment'";
     assert_eq!(world.database.sql(comments).unwrap(), "größe");
 }
 
@@ -88,7 +89,10 @@ async fn a_backup_takes_no_other_files_place_and_holds_what_it_is_asked_for() {
     let file = world.path().join("other.db");
     embedded.back_up(&file).await.unwrap();
     let error = embedded.restore(&file, "sales", RestoreMode::Replace).await.unwrap_err();
-    assert!(error.to_string().contains("holds no catalog \"sales\"; it holds \"iceberg\""), "{error}");
+    assert!(
+        error.to_string().contains("holds no catalog \"sales\"; it holds \"iceberg\""),
+        "{error}"
+    );
     let missing = world.path().join("missing.db");
     let error = embedded.restore(&missing, "iceberg", RestoreMode::Replace).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");

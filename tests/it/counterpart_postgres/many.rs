@@ -44,8 +44,14 @@ async fn check(kind: &str, lake: &Lake) {
     for (sql, rows) in [
         ("SHOW SCHEMAS", 102),
         ("SHOW TABLES FROM s42", 100),
-        ("SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema LIKE 's%'", 10_000),
-        ("SELECT table_name FROM information_schema.tables WHERE table_schema = 's42' AND table_name = 'table_7'", 1),
+        (
+            "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema LIKE 's%'",
+            10_000,
+        ),
+        (
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 's42' AND table_name = 'table_7'",
+            1,
+        ),
     ] {
         let mut times = Vec::new();
         for _ in 0..4 {
@@ -58,5 +64,9 @@ async fn check(kind: &str, lake: &Lake) {
         measured(&format!("10,000 tables, {kind}: cold {:?}, warm {warm:?}: {sql}", times[0]));
         assert!(*warm < LISTED_MAX, "{sql}: {times:?}");
     }
-    assert_eq!(number(lake, "SELECT count(*) FROM information_schema.tables WHERE table_schema LIKE 's%'").await, 10_000);
+    assert_eq!(
+        number(lake, "SELECT count(*) FROM information_schema.tables WHERE table_schema LIKE 's%'")
+            .await,
+        10_000
+    );
 }

@@ -54,7 +54,8 @@ async fn a_change_that_fails_as_late_as_commit_is_no_success() {
 }
 
 fn files(world: &World) -> Vec<String> {
-    let all = std::process::Command::new("find").arg(world.path().join("warehouse")).output().unwrap();
+    let all =
+        std::process::Command::new("find").arg(world.path().join("warehouse")).output().unwrap();
     let mut all: Vec<String> =
         String::from_utf8_lossy(&all.stdout).lines().map(str::to_owned).collect();
     all.retain(|path| path.ends_with(".json") || path.ends_with(".avro"));
@@ -123,7 +124,8 @@ async fn a_reader_reads_and_is_told_what_it_may_not() {
     let Some(world) = World::new() else { return };
     let lake = world.lake().await;
     lake.run("CREATE TABLE t (i bigint); INSERT INTO t VALUES (1)").await.unwrap();
-    let set = format!("ALTER DATABASE {} SET default_transaction_read_only = on", world.database.name());
+    let set =
+        format!("ALTER DATABASE {} SET default_transaction_read_only = on", world.database.name());
     world.database.sql(&set).unwrap();
     let reader = world.lake().await;
     assert_eq!(number(&reader, "SELECT count(*) FROM t").await, 1);
@@ -141,7 +143,13 @@ async fn what_the_layout_has_no_room_for_is_refused_by_name() {
     let long = "x".repeat(1_001);
     let error = lake.run(&format!("CREATE SCHEMA s COMMENT '{long}'")).await.unwrap_err();
     assert!(error.to_string().contains("has no room for so long"), "{error}");
-    let error = lake.run(&format!("CREATE TABLE t (i bigint) LOCATION 'file://{}/{long}'", world.path().display())).await.unwrap_err();
+    let error = lake
+        .run(&format!(
+            "CREATE TABLE t (i bigint) LOCATION 'file://{}/{long}'",
+            world.path().display()
+        ))
+        .await
+        .unwrap_err();
     assert!(!error.to_string().is_empty());
     lake.run("CREATE SCHEMA s").await.unwrap();
 }

@@ -25,8 +25,7 @@ async fn postgres_passes_the_catalog_suite() {
 async fn ten_instances_may_complete_an_empty_database_at_once() {
     let Some(world) = World::new() else { return };
     let warehouse = world.warehouse();
-    let opened =
-        futures::future::join_all((0..10).map(|_| world.database.open(&warehouse))).await;
+    let opened = futures::future::join_all((0..10).map(|_| world.database.open(&warehouse))).await;
     assert!(opened.iter().all(Result::is_ok), "{opened:?}");
     assert_eq!(world.database.sql("SELECT count(*) FROM fjord_layout").unwrap(), "1");
 }
@@ -38,19 +37,24 @@ async fn names_are_found_regardless_of_case_in_a_turkish_database() {
     let Some(world) = World::with(turkish) else { return };
     assert_eq!(world.database.sql("SELECT lower('I') = 'i'").unwrap(), "f");
     let lake = world.lake().await;
-    lake.run("CREATE SCHEMA \"TITLES\"; CREATE TABLE \"TITLES\".\"INDEX\" (i bigint)").await.unwrap();
+    lake.run("CREATE SCHEMA \"TITLES\"; CREATE TABLE \"TITLES\".\"INDEX\" (i bigint)")
+        .await
+        .unwrap();
     lake.run("INSERT INTO titles.index VALUES (7)").await.unwrap();
     assert_eq!(number(&lake, "SELECT i FROM Titles.Index").await, 7);
     let error = lake.run("CREATE TABLE titles.\"index\" (i bigint)").await.unwrap_err();
     assert!(error.to_string().contains("already exists"), "{error}");
 }
 
-/// Hazard: the defaults of a database must not decide what a compare-and-set sees.
+/// The defaults of a database must not decide what a compare-and-set sees.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_insert_and_nothing_is_lost_under_any_default_isolation() {
     for isolation in ["read committed", "serializable"] {
         let Some(world) = World::new() else { return };
-        let set = format!("ALTER DATABASE {} SET default_transaction_isolation = '{isolation}'", world.database.name());
+        let set = format!(
+            "ALTER DATABASE {} SET default_transaction_isolation = '{isolation}'",
+            world.database.name()
+        );
         world.database.sql(&set).unwrap();
         race(&world, isolation).await;
     }
@@ -61,6 +65,7 @@ async fn race(world: &World, isolation: &str) {
     const INSERTS: i64 = 20;
     let lake = world.lake().await;
     lake.run("CREATE TABLE r (writer bigint, n bigint)").await.unwrap();
+    let set_up = world.configure(world.database.port());
     let begun = Instant::now();
     let processes: Vec<Process> = (0..PROCESSES)
         .map(|writer| {
@@ -69,8 +74,7 @@ async fn race(world: &World, isolation: &str) {
                 writeln!(script, "INSERT INTO r VALUES ({writer}, {n});").unwrap();
             }
             let name = format!("writer-{writer}");
-            let set_up = world.configure(world.database.port());
-            Process::start(world.path(), world.path(), &name, &script, set_up)
+            Process::start(world.path(), world.path(), &name, &script, &set_up)
         })
         .collect();
     for process in processes {
@@ -84,5 +88,7 @@ async fn race(world: &World, isolation: &str) {
     let table = load(&lake, "r").await.unwrap();
     assert_eq!(table.metadata().snapshots().count() as i64, all);
     assert_whole(&lake, &table).await;
-    measured(&format!("postgres: {all} commits of {PROCESSES} processes in {seconds:.1} s ({isolation})"));
+    measured(&format!(
+        "postgres: {all} commits of {PROCESSES} processes in {seconds:.1} s ({isolation})"
+    ));
 }

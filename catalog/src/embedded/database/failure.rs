@@ -27,7 +27,9 @@ impl Failure {
         match self {
             Failure::Aborted => true,
             Failure::Silent(_) => false,
-            Failure::Sqlx(error) => sqlite_codes::is_definite(error) || postgres_codes::is_definite(error),
+            Failure::Sqlx(error) => {
+                sqlite_codes::is_definite(error) || postgres_codes::is_definite(error)
+            }
         }
     }
 

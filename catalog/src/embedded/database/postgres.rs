@@ -7,9 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{
-    PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions,
-};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Postgres, TransactionManager};
 
 use crate::embedded::database::failure::Failure;
@@ -77,7 +75,9 @@ impl PostgresOptions {
             return Err(invalid("accepted: postgres://USER@HOST:PORT/DATABASE"));
         }
         if parsed.password().is_some() || parsed.query_pairs().any(|(key, _)| key == "password") {
-            return Err(invalid("it holds a password, which is configured beside it, by reference"));
+            return Err(invalid(
+                "it holds a password, which is configured beside it, by reference",
+            ));
         }
         PgConnectOptions::from_str(url)
             .map_err(|e| invalid("not understood as a PostgreSQL URL").with_source(e))?;
@@ -177,10 +177,9 @@ impl Server {
     pub(super) fn error(&self, failure: Failure) -> Error {
         let address = &self.address;
         let (kind, problem) = match &failure {
-            Failure::Silent(waited) => (
-                ErrorKind::Unavailable,
-                format!("has not answered for {} s", waited.as_secs()),
-            ),
+            Failure::Silent(waited) => {
+                (ErrorKind::Unavailable, format!("has not answered for {} s", waited.as_secs()))
+            }
             Failure::Aborted => (
                 ErrorKind::Unavailable,
                 "went away before the change was made; nothing was changed".to_owned(),
@@ -226,7 +225,9 @@ impl Server {
             "28P01" | "28000" => format!(
                 "refuses the user or the password ({said}): see `password` in the configuration"
             ),
-            "25006" => "may only be read: is it a standby, or read-only by configuration?".to_owned(),
+            "25006" => {
+                "may only be read: is it a standby, or read-only by configuration?".to_owned()
+            }
             "42501" => format!("does not allow it: {said}"),
             "3D000" => format!("does not exist ({said}): make it with CREATE DATABASE"),
             "42P01" | "42703" | "3F000" => {
@@ -234,10 +235,9 @@ impl Server {
             }
             "22001" => format!("has no room for so long a name, location or property: {said}"),
             "23505" => "holds such an entry already".to_owned(),
-            "55P03" => format!(
-                "is locked by another process (waited {} s)",
-                self.busy_timeout.as_secs()
-            ),
+            "55P03" => {
+                format!("is locked by another process (waited {} s)", self.busy_timeout.as_secs())
+            }
             code => format!("says: {said} (SQLSTATE {code})"),
         }
     }

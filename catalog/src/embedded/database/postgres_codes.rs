@@ -37,8 +37,7 @@ pub(super) fn ends_connection(error: &sqlx::Error) -> bool {
 /// The server has answered that nothing was done. A fatal error is no such answer, for it can
 /// follow a commit; nor are errors of connections and of the server's own insides.
 pub(super) fn is_definite(error: &sqlx::Error) -> bool {
-    const CLASSES: [&str; 11] =
-        ["0A", "21", "22", "23", "25", "28", "3D", "3F", "42", "54", "55"];
+    const CLASSES: [&str; 11] = ["0A", "21", "22", "23", "25", "28", "3D", "3F", "42", "54", "55"];
     const CODES: [&str; 5] = ["40001", "40P01", "53100", "53200", "57014"];
     server_error(error).is_some_and(|e| {
         let is_known = e.code().get(..2).is_some_and(|class| CLASSES.contains(&class))
