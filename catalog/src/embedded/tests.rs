@@ -504,3 +504,24 @@ async fn metadata_that_cannot_be_written_leaves_the_table_as_it_was() {
     embedded.commit(set(&table, "v")).await.unwrap();
     assert_eq!(store.requests(StoreOperation::Put).len(), 2);
 }
+
+#[tokio::test]
+async fn a_backup_brings_back_what_was_dropped_since_and_forgets_what_came() {
+    use crate::embedded::RestoreMode;
+    let world = World::new();
+    let (embedded, table) = with_table(&world, &[]).await;
+    let contents = embedded.back_up(&world.path("backup.db")).await.unwrap();
+    assert_eq!((contents.tables, contents.views), (1, 0));
+    embedded.commit(set(&table, "later")).await.unwrap();
+    embedded.commit(world.create(&name("new"), &[])).await.unwrap();
+    embedded.drop_table(&name("t")).await.unwrap();
+    let file = world.path("backup.db");
+    let refused = embedded.restore(&file, "iceberg", RestoreMode::IntoEmpty).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    embedded.restore(&file, "iceberg", RestoreMode::Replace).await.unwrap();
+    let restored = embedded.load_table(&name("t")).await.unwrap();
+    assert_eq!(restored.metadata_location(), table.metadata_location());
+    assert_eq!(embedded.load_table(&name("new")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    // A commit that began before the restore starts anew from what was restored.
+    embedded.commit(set(&restored, "again")).await.unwrap();
+}

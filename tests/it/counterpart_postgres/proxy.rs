@@ -37,6 +37,8 @@ struct State {
     met: AtomicU32,
     /// Whether connections end and are turned away.
     is_gone: AtomicBool,
+    /// Whether a connection that loads a table is never heard of again.
+    is_muting: AtomicBool,
     /// Whether messages get through in neither direction.
     is_silent: AtomicBool,
 }
@@ -74,9 +76,14 @@ impl Proxy {
         self.state.is_gone.store(is_gone, Ordering::SeqCst);
     }
 
-    /// Lets nothing through, as a host behind a cut cable, or everything again.
-    pub(super) fn set_silent(&self, is_silent: bool) {
-        self.state.is_silent.store(is_silent, Ordering::SeqCst);
+    /// Makes every connection that loads a table for its first time a silent one, or no other.
+    pub(super) fn set_muting(&self, is_muting: bool) {
+        self.state.is_muting.store(is_muting, Ordering::SeqCst);
+    }
+
+    /// Lets nothing through, as a host behind a cut cable.
+    pub(super) fn fall_silent(&self) {
+        self.state.is_silent.store(true, Ordering::SeqCst);
     }
 }
 
@@ -89,7 +96,10 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<State>) 
                 let Ok(n @ 1..) = read else { return };
                 let message = &up[..n];
                 quiet(&state).await;
-                let fault = message.windows(7).any(|w| w == b"COMMIT\0")
+                if state.is_muting.load(Ordering::SeqCst) && has(message, b"SELECT metadata_location") {
+                    return std::future::pending().await;
+                }
+                let fault = has(message, b"COMMIT\0")
                     .then(|| state.fault.lock().unwrap().take()).flatten();
                 let Some(fault) = fault else {
                     if server.write_all(message).await.is_err() { return }
@@ -119,6 +129,10 @@ async fn quiet(state: &State) {
     while state.is_silent.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+fn has(message: &[u8], part: &[u8]) -> bool {
+    message.windows(part.len()).any(|window| window == part)
 }
 
 /// Returns when connections are to end.

@@ -46,7 +46,7 @@ async fn names_are_found_regardless_of_case_in_a_turkish_database() {
     assert!(error.to_string().contains("already exists"), "{error}");
 }
 
-/// Hazard: the defaults of a database must not decide what a compare-and-set sees.
+/// The defaults of a database must not decide what a compare-and-set sees.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_insert_and_nothing_is_lost_under_any_default_isolation() {
     for isolation in ["read committed", "serializable"] {
@@ -65,6 +65,7 @@ async fn race(world: &World, isolation: &str) {
     const INSERTS: i64 = 20;
     let lake = world.lake().await;
     lake.run("CREATE TABLE r (writer bigint, n bigint)").await.unwrap();
+    let set_up = world.configure(world.database.port());
     let begun = Instant::now();
     let processes: Vec<Process> = (0..PROCESSES)
         .map(|writer| {
@@ -73,8 +74,7 @@ async fn race(world: &World, isolation: &str) {
                 writeln!(script, "INSERT INTO r VALUES ({writer}, {n});").unwrap();
             }
             let name = format!("writer-{writer}");
-            let set_up = world.configure(world.database.port());
-            Process::start(world.path(), world.path(), &name, &script, set_up)
+            Process::start(world.path(), world.path(), &name, &script, &set_up)
         })
         .collect();
     for process in processes {
