@@ -97,7 +97,9 @@ impl Lakehouse {
             None if config.name == DEFAULT_CATALOG => file_uri(&self.data_dir.join("warehouse"))?,
             None => file_uri(&self.data_dir.join(format!("warehouse-{}", config.name)))?,
         };
-        let storage = tables.confine(storage, &warehouse_uri)?;
+        // Tables that were made before a warehouse was configured stay in reach.
+        let own = [warehouse_uri.clone(), file_uri(&self.data_dir.join("warehouse"))?];
+        let storage = tables.confine(storage, &own)?;
         let mut options =
             EmbeddedOptions::new(self.data_dir.join("catalog.db"), warehouse_uri.clone());
         options.catalog_name.clone_from(&config.name);
@@ -169,11 +171,11 @@ pub(crate) enum Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// `storage` as a catalog whose warehouse is at `warehouse` may use it.
-    fn confine(self, storage: &Storage, warehouse: &str) -> Result<Storage> {
+    /// `storage` as a catalog may use it whose own places are `own`.
+    fn confine(self, storage: &Storage, own: &[String]) -> Result<Storage> {
         let Self::Within(configured) = self else { return Ok(storage.clone()) };
         let prefixes = configured.iter().filter(|store| !store.files).map(StorageConfig::prefix);
-        let places: Vec<String> = prefixes.chain([warehouse.to_owned()]).collect();
+        let places: Vec<String> = prefixes.chain(own.iter().cloned()).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
     }
 }

@@ -18,8 +18,8 @@ use crate::proxy::{Effect, Fault, Proxy};
 
 /// What object_store takes for a failure although the status is 200.
 const ERROR_IN_SUCCESS: &str = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code><Message>try again</Message></Error>";
-/// Rows whose data file is larger than one part of an upload.
-const LARGE: &str = "SELECT v AS n, random() AS x FROM range(0, 1500000) AS r(v)";
+/// Rows whose two data files are each larger than one part of an upload.
+const LARGE: &str = "SELECT v AS n, random() AS x FROM range(0, 3000000) AS r(v)";
 
 /// The server; says so when there is none.
 fn server(test: &str) -> Option<S3Server> {
@@ -182,11 +182,11 @@ async fn a_read_that_breaks_off_goes_on_where_it_was() {
     lake.proxy.heal();
     lake.proxy.fail(Fault::first(6, "GET", ".parquet", Effect::CutBodyAfter(100_000)));
     let batches = lake.lake.run("SELECT sum(n), count(x) FROM t").await.unwrap();
-    assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().value(0), 1_500_000 * 1_499_999 / 2);
-    assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().value(0), 1_500_000);
+    assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().value(0), 3_000_000 * 2_999_999 / 2);
+    assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().value(0), 3_000_000);
     lake.proxy.heal();
     lake.proxy.fail(Fault::first(1, "GET", "metadata.json", Effect::CutBodyAfter(10)));
-    assert_eq!(lake.count("t").await, 1_500_000);
+    assert_eq!(lake.count("t").await, 3_000_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -225,7 +225,7 @@ async fn an_upload_counts_when_the_object_is_there_and_fails_when_it_is_not() {
         lake.proxy.fail(Fault::first(1, "POST", "uploadId=", effect));
         lake.lake.run(&insert).await.unwrap_or_else(|e| panic!("{effect:?}: {e:?}"));
         assert_eq!(lake.proxy.met(), 1, "{effect:?}");
-        assert_eq!(lake.count("t").await, 1_500_000, "{effect:?}");
+        assert_eq!(lake.count("t").await, 3_000_000, "{effect:?}");
     }
 
     // Said to have succeeded, with an error in the body, once: it is asked again.
@@ -234,7 +234,7 @@ async fn an_upload_counts_when_the_object_is_there_and_fails_when_it_is_not() {
     let broken = Effect::Answer(200, ERROR_IN_SUCCESS);
     lake.proxy.fail(Fault::first(1, "POST", "uploadId=", broken));
     lake.lake.run(&insert).await.unwrap();
-    assert_eq!(lake.count("t").await, 1_500_000);
+    assert_eq!(lake.count("t").await, 3_000_000);
 
     // Refused for good: an error, no rows, no upload left behind.
     lake.lake.run("TRUNCATE TABLE t").await.unwrap();
