@@ -16,21 +16,46 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::joins::{SortMergeJoinExec, SymmetricHashJoinExec};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::unnest::UnnestExec;
 
-use crate::hand::{HandExec, Handing};
+use crate::hand::{HandExec, Handing, ListLengths};
 
 /// Puts a yield above each operator that makes many rows of few.
 #[derive(Debug)]
 pub(crate) struct GiveWay;
 
-/// UNNEST over batches of which none becomes too large.
+/// UNNEST over batches of which none becomes too large, nor what a projection makes for it.
 fn in_parts(unnest: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let inputs = unnest.children().into_iter().map(Arc::clone);
-    let parts = inputs.map(|input| Arc::new(HandExec::new(input, Handing::InParts)) as _).collect();
+    let parts = inputs.map(|input| {
+        let lengths = ListLengths::default();
+        let input = of_few_rows(input, &lengths)?;
+        Ok(Arc::new(HandExec::new(input, Handing::InParts(lengths))) as _)
+    });
+    let parts = parts.collect::<Result<_>>()?;
     replace_children_if_necessary(unnest, parts)
+}
+
+/// The plan, whose nearest projection gets few rows at a time: it may make the lists.
+fn of_few_rows(
+    plan: Arc<dyn ExecutionPlan>,
+    lengths: &ListLengths,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let children = plan.children().into_iter().map(Arc::clone);
+    let children: Vec<Arc<dyn ExecutionPlan>> = if plan.is::<ProjectionExec>() {
+        let handing = Handing::InRows(lengths.clone());
+        children.map(|child| Arc::new(HandExec::new(child, handing.clone())) as _).collect()
+    } else if plan.is::<RepartitionExec>() || plan.is::<FilterExec>() {
+        children.map(|child| of_few_rows(child, lengths)).collect::<Result<_>>()?
+    } else {
+        return Ok(plan);
+    };
+    replace_children_if_necessary(plan, children)
 }
 
 fn multiplies(plan: &dyn ExecutionPlan) -> bool {

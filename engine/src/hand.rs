@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -28,11 +29,41 @@ const VALUES_MAX: usize = 256 << 10;
 /// it is still wanted.
 const TURN_TIME: Duration = Duration::from_millis(50);
 
+/// Rows of the first slice that lists are made of, when nobody knows yet how long they are.
+const FIRST_ROWS: usize = 16;
+
+/// How long the lists of a row are, as far as has been seen. A hint: whoever shares it only cuts
+/// batches by it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListLengths {
+    /// Values a row, rounded up; 0 while no row was seen.
+    values_per_row: Arc<AtomicUsize>,
+}
+
+impl ListLengths {
+    fn saw(&self, batch: &RecordBatch) {
+        if batch.num_rows() > 0 {
+            let values = most_list_values(batch).div_ceil(batch.num_rows()).max(1);
+            self.values_per_row.store(values, Ordering::Relaxed);
+        }
+    }
+
+    /// Rows whose lists hold [`VALUES_MAX`] values together.
+    fn rows(&self) -> usize {
+        match self.values_per_row.load(Ordering::Relaxed) {
+            0 => FIRST_ROWS,
+            values => (VALUES_MAX / values).max(1),
+        }
+    }
+}
+
 /// How batches are handed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Handing {
+    /// In slices of which lists are made that hold about [`VALUES_MAX`] values.
+    InRows(ListLengths),
     /// Those with more than [`VALUES_MAX`] list values in slices.
-    InParts,
+    InParts(ListLengths),
     /// As they are; after [`TURN_TIME`] others have their turn.
     InTurns,
 }
@@ -56,14 +87,15 @@ impl HandExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return Err(Error::new(ErrorKind::Bug, "HandExec has one child").into());
         };
-        Ok(Arc::new(Self { input, handing: self.handing }))
+        Ok(Arc::new(Self { input, handing: self.handing.clone() }))
     }
 }
 
 impl DisplayAs for HandExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.handing {
-            Handing::InParts => write!(f, "HandExec: list_values_max={VALUES_MAX}"),
+            Handing::InRows(_) => write!(f, "HandExec: made_list_values_max={VALUES_MAX}"),
+            Handing::InParts(_) => write!(f, "HandExec: list_values_max={VALUES_MAX}"),
             Handing::InTurns => write!(f, "HandExec: turn={TURN_TIME:?}"),
         }
     }
@@ -114,15 +146,54 @@ impl ExecutionPlan for HandExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        Ok(match self.handing {
-            Handing::InParts => Box::pin(Parts { input, rest: None }),
+        Ok(match &self.handing {
+            Handing::InRows(lengths) => {
+                Box::pin(Slices { input, lengths: lengths.clone(), rest: None })
+            }
+            Handing::InParts(lengths) => {
+                Box::pin(Parts { input, lengths: lengths.clone(), rest: None })
+            }
             Handing::InTurns => Box::pin(Turns { input, began: None }),
         })
     }
 }
 
+/// Slices for a projection that makes lists: what it makes of one is seen before it gets the next.
+struct Slices {
+    input: SendableRecordBatchStream,
+    lengths: ListLengths,
+    rest: Option<RecordBatch>,
+}
+
+impl Stream for Slices {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let batch = match self.rest.take() {
+            Some(rest) => rest,
+            None => match ready!(self.input.poll_next_unpin(cx)) {
+                Some(Ok(batch)) => batch,
+                end => return Poll::Ready(end),
+            },
+        };
+        let rows = self.lengths.rows();
+        if batch.num_rows() <= rows {
+            return Poll::Ready(Some(Ok(batch)));
+        }
+        self.rest = Some(batch.slice(rows, batch.num_rows() - rows));
+        Poll::Ready(Some(Ok(batch.slice(0, rows))))
+    }
+}
+
+impl RecordBatchStream for Slices {
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+}
+
 struct Parts {
     input: SendableRecordBatchStream,
+    lengths: ListLengths,
     /// What is left of a batch, and the rows of each of its parts.
     rest: Option<(RecordBatch, usize)>,
 }
@@ -135,6 +206,7 @@ impl Stream for Parts {
             Some(rest) => rest,
             None => match ready!(self.input.poll_next_unpin(cx)) {
                 Some(Ok(batch)) => {
+                    self.lengths.saw(&batch);
                     let rows = rows_of_a_part(&batch);
                     (batch, rows)
                 }
@@ -188,13 +260,17 @@ impl RecordBatchStream for Turns {
 
 /// As many rows as hold [`VALUES_MAX`] list values on average; at least one.
 fn rows_of_a_part(batch: &RecordBatch) -> usize {
-    let values = batch.columns().iter().map(|column| list_values(column.as_ref())).max();
-    match values {
-        Some(values) if values > VALUES_MAX => {
+    match most_list_values(batch) {
+        values if values > VALUES_MAX => {
             (batch.num_rows().saturating_mul(VALUES_MAX) / values).max(1)
         }
         _ => batch.num_rows(),
     }
+}
+
+/// The values of that column of lists which has the most.
+fn most_list_values(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| list_values(column.as_ref())).max().unwrap_or(0)
 }
 
 /// The values of all lists of a column together; 0 for a column of another type.
@@ -238,7 +314,8 @@ mod tests {
     async fn parts(batch: &RecordBatch) -> Vec<usize> {
         let rows = futures::stream::iter([Ok(batch.clone())]);
         let input = Box::pin(RecordBatchStreamAdapter::new(batch.schema(), rows));
-        let parts: Vec<RecordBatch> = Parts { input, rest: None }.try_collect().await.unwrap();
+        let parts = Parts { input, lengths: ListLengths::default(), rest: None };
+        let parts: Vec<RecordBatch> = parts.try_collect().await.unwrap();
         let whole = arrow::compute::concat_batches(&batch.schema(), &parts).unwrap();
         assert_eq!(whole, *batch);
         parts.iter().map(RecordBatch::num_rows).collect()
@@ -250,5 +327,21 @@ mod tests {
         assert_eq!(parts(&lists(10, 100_000)).await, [2, 2, 2, 2, 2]);
         assert_eq!(parts(&lists(3, VALUES_MAX + 1)).await, [1, 1, 1]);
         assert_eq!(parts(&lists(0, 0)).await, [0]);
+    }
+
+    #[tokio::test]
+    async fn what_lists_are_made_of_is_sliced_by_how_long_they_came_out() {
+        let batch = lists(8_192, 0);
+        let input = futures::stream::iter([Ok(batch.clone())]);
+        let input = Box::pin(RecordBatchStreamAdapter::new(batch.schema(), input));
+        let lengths = ListLengths::default();
+        let mut slices = Slices { input, lengths: lengths.clone(), rest: None };
+        assert_eq!(slices.next().await.unwrap().unwrap().num_rows(), FIRST_ROWS);
+        lengths.saw(&lists(1, VALUES_MAX / 4));
+        assert_eq!(slices.next().await.unwrap().unwrap().num_rows(), 4);
+        lengths.saw(&lists(16, 1));
+        let rest = slices.next().await.unwrap().unwrap();
+        assert_eq!(rest.num_rows(), 8_192 - FIRST_ROWS - 4);
+        assert!(slices.next().await.is_none());
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod numbers;
 pub(crate) mod membership;
 pub(crate) mod lateral;
 pub(crate) mod hand;
+mod halting;
 pub(crate) mod cooperate;
 mod session_settings;
 pub(crate) mod services;

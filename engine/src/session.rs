@@ -6,7 +6,7 @@ use datafusion::execution::SendableRecordBatchStream;
 
 use crate::access::AccessPolicy;
 use crate::error::{Error, Result};
-use crate::queries::{QueryHandle, QueryKind, QueryRequest, Viewer};
+use crate::queries::{QueryHandle, QueryKind, QueryRequest, Viewer, Wanted};
 use crate::query::QueryResult;
 use crate::services::Services;
 use crate::sql::context::StatementContext;
@@ -195,6 +195,7 @@ impl Session {
             text: statement.text.clone(),
             kind: statement.query_kind(),
             lane: statement.lane(),
+            wanted: Wanted::default(),
         };
         let query = self.services.queries.admit(request).await?;
         let options = StatementOptions { query: Some(query.clone()), ..Default::default() };
@@ -236,7 +237,14 @@ impl Session {
 
 fn check_count(statement: &Statement, options: &StatementOptions) -> Result<()> {
     check_parameters(statement)?;
-    let (takes, given) = (statement.parameters, options.parameters.len());
+    let given = match &options.rows {
+        Some(_) if !statement.takes_rows() => {
+            return Err(Error::new(crate::ErrorKind::Bug, "the statement takes one row of values"));
+        }
+        Some(rows) => rows.num_columns(),
+        None => options.parameters.len(),
+    };
+    let takes = statement.parameters;
     if takes == given {
         return Ok(());
     }

@@ -99,8 +99,15 @@ class Server:
         text = self.log.read_text(errors="replace")
         assert status == 0, f"exit status {status}:\n{text[-4000:]}"
         assert "panicked" not in text, text[-8000:]
+        history = self.history()
         for secret in secrets:
             assert secret not in text and secret not in metrics, "a secret is in the log or the metrics"
+            assert secret.encode() not in history, "a secret is in the history of statements"
+
+    def history(self):
+        """What is kept of statements, behind `system.queries`: all files, as they are."""
+        kept = sorted((self.folder / "data/queries").rglob("*"))
+        return b"".join(file.read_bytes() for file in kept if file.is_file())
 
     def kill(self):
         """SIGKILL, as when the machine loses its power."""

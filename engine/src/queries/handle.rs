@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::info::QueryInfo;
 use super::limits::SessionLimits;
 use super::memory::QueryPool;
-use super::record::Outcome;
+use super::record::{Outcome, Record};
 use super::running::Running;
 use super::tracked;
 use crate::error::{Error, Result};
@@ -46,6 +46,11 @@ impl QueryHandle {
     /// Waits until the query is to end before its time: killed, shut down, or out of time.
     pub async fn cancelled(&self) -> Error {
         self.running.record.stopped().await.error()
+    }
+
+    /// What work that does not yield for long asks.
+    pub(crate) fn switch(&self) -> Switch {
+        Switch { record: Arc::clone(&self.running.record) }
     }
 
     /// Does a part of the query's work that yields no rows yet: planning, DDL, reading what is to
@@ -103,5 +108,24 @@ impl QueryHandle {
             Arc::clone(&self.running.record.memory),
         );
         Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..process.clone() })
+    }
+}
+
+/// Tells whether a query goes on. Holding it does not keep the query from ending.
+#[derive(Clone, Debug)]
+pub(crate) struct Switch {
+    record: Arc<Record>,
+}
+
+impl Switch {
+    /// # Errors
+    /// Those of [`QueryHandle::cancelled`], and `Cancelled` when nobody waits any more.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.record.halted().map_or(Ok(()), |stop| Err(stop.error()))
+    }
+
+    /// Of which query.
+    pub(crate) fn id(&self) -> Uuid {
+        self.record.id
     }
 }

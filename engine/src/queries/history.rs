@@ -68,6 +68,7 @@ mod tests {
 
     use super::super::info::{Lane, QueryKind, QueryRequest, QueryState};
     use super::super::record::{Outcome, Record};
+    use super::super::wanted::Wanted;
     use super::*;
 
     fn record(text: &str) -> Record {
@@ -79,6 +80,7 @@ mod tests {
             text: text.to_owned(),
             kind: QueryKind::Query,
             lane: Lane::Heavy,
+            wanted: Wanted::default(),
         })
     }
 

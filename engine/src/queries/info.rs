@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::wanted::Wanted;
+
 /// Where a query is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueryState {
@@ -118,6 +120,8 @@ pub struct QueryRequest {
     pub kind: QueryKind,
     /// Where it queues.
     pub lane: Lane,
+    /// Whether somebody still waits for it.
+    pub wanted: Wanted,
 }
 
 /// A query as it is at one moment.

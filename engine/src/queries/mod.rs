@@ -9,6 +9,7 @@
 //! Nothing here knows SQL; what a text is, its caller says.
 
 mod redact;
+pub mod wanted;
 pub mod info;
 pub mod viewer;
 pub mod limits;
@@ -35,3 +36,4 @@ pub use limits::{QueryLimits, SessionLimits};
 pub use options::{QueriesOptions, QueryObserver};
 pub use registry::{Drained, Queries, QueueStatistics};
 pub use viewer::Viewer;
+pub use wanted::{Kept, Wanted};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::info::{QueryInfo, QueryKind, QueryRequest, QueryState};
 use super::redact;
+use super::wanted::Wanted;
 use crate::error::{Error, ErrorKind};
 use crate::pool::MemoryUse;
 
@@ -33,6 +34,8 @@ pub(super) enum Stop {
     Shutdown,
     /// Its time is over.
     TimeOver(Duration),
+    /// Nobody waits for it.
+    Unwanted,
 }
 
 impl Stop {
@@ -45,6 +48,9 @@ impl Stop {
                 ErrorKind::Cancelled,
                 "the query was ended because the server shuts down; run it again",
             ),
+            Self::Unwanted => {
+                Error::new(ErrorKind::Cancelled, "its client went away before it ended")
+            }
             Self::TimeOver(limit) => Error::new(
                 ErrorKind::LimitExceeded,
                 format!(
@@ -90,6 +96,8 @@ pub(super) struct Record {
     rows: AtomicU64,
     bytes: AtomicU64,
     control: watch::Sender<Control>,
+    /// Ends with who reads the rows.
+    pub(super) read: Wanted,
 }
 
 impl Record {
@@ -116,6 +124,7 @@ impl Record {
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             control: watch::Sender::new(Control::default()),
+            read: Wanted::default(),
         }
     }
 
@@ -184,6 +193,16 @@ impl Record {
         self.control.send_modify(|control| {
             control.stop.get_or_insert(stop);
         });
+    }
+
+    /// Why it is to end before its time, if it is.
+    pub(super) fn halted(&self) -> Option<Stop> {
+        if self.request.wanted.is_withdrawn() || self.read.is_withdrawn() {
+            return Some(Stop::Unwanted);
+        }
+        let control = self.control.borrow();
+        let over = || control.deadline.filter(|(at, _)| *at <= Instant::now());
+        control.stop.clone().or_else(|| over().map(|(_, time)| Stop::TimeOver(time)))
     }
 
     /// Waits until it is to end before its time.

@@ -15,7 +15,7 @@ use futures::{FutureExt, Stream, StreamExt};
 
 use super::{
     Drained, Lane, Queries, QueriesOptions, QueryHandle, QueryKind, QueryLimits, QueryRequest,
-    QueryState, SessionLimits,
+    QueryState, SessionLimits, Wanted,
 };
 use crate::error::{Error, ErrorKind};
 use crate::query::{QueryResult, ResultKind};
@@ -29,6 +29,7 @@ fn request(user: &str) -> QueryRequest {
         text: "SELECT 1".to_owned(),
         kind: QueryKind::Query,
         lane: Lane::Heavy,
+        wanted: Wanted::default(),
     }
 }
 

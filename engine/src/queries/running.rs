@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::admission::Slot;
 use super::limits::QueryLimits;
-use super::record::{Outcome, Record};
+use super::record::{Outcome, Record, Stop};
 use super::shared::Shared;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -75,7 +75,6 @@ impl Running {
 impl Drop for Running {
     /// Nobody waits for it any more.
     fn drop(&mut self) {
-        let gone = Error::new(ErrorKind::Cancelled, "its client went away before it ended");
-        self.end(&Outcome::Failed(&gone));
+        self.end(&Outcome::Failed(&Stop::Unwanted.error()));
     }
 }

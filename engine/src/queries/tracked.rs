@@ -14,6 +14,7 @@ use futures::{Stream, StreamExt};
 
 use super::record::{Outcome, Stop};
 use super::running::Running;
+use super::wanted::Kept;
 use crate::error::{Error, ErrorKind};
 use crate::query::{QueryResult, ResultKind};
 
@@ -48,6 +49,8 @@ impl Source {
 }
 
 struct Tracked {
+    // What still works for this value when it is dropped learns of it first.
+    _read: Kept,
     schema: SchemaRef,
     kind: ResultKind,
     source: Arc<Source>,
@@ -79,11 +82,13 @@ pub(super) fn track(query: Arc<Running>, result: QueryResult) -> QueryResult {
             query.end(&Outcome::Failed(&stop.error()));
         })
     };
+    let read = query.record.read.while_kept();
     let tracked = Tracked {
         schema: Arc::clone(&schema),
         kind: kind.clone(),
         source,
         query,
+        _read: read,
         is_over: false,
         _watcher: watcher,
     };

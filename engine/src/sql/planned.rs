@@ -73,11 +73,8 @@ impl PlannedQuery {
             Work::Plan(plan) => {
                 let fresh = reset_plan_states(Arc::clone(plan))?;
                 let schema = Some(Arc::clone(&self.schema));
-                let task = match query {
-                    Some(query) => self.ctx.task_of(query),
-                    None => self.ctx.task(),
-                };
-                select::execute_in(&self.ctx, task, fresh, ResultKind::Rows, schema)
+                let query = query.or_else(|| self.ctx.query());
+                select::execute_in(&self.ctx, query, fresh, ResultKind::Rows, schema)
             }
             Work::Rows(rows) => Ok(QueryResult::rows(Arc::clone(&self.schema), rows.clone())),
         }

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::error::DataFusionError;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, Stream, StreamExt};
 use sqlparser::ast::Query;
@@ -17,6 +17,8 @@ use sqlparser::ast::Query;
 use super::context::StatementContext;
 use super::{deep, plan};
 use crate::error::Result;
+use crate::halting::halting;
+use crate::queries::QueryHandle;
 use crate::query::{ORIGIN_KEYS, QueryResult, ResultKind};
 
 /// Runs a query.
@@ -65,17 +67,21 @@ pub(crate) fn execute(
     kind: ResultKind,
     schema: Option<SchemaRef>,
 ) -> Result<QueryResult> {
-    execute_in(ctx, ctx.task(), plan, kind, schema)
+    execute_in(ctx, ctx.query(), plan, kind, schema)
 }
 
-/// The same with the task's own memory and settings.
+/// The same in `query`, under its limits.
 pub(crate) fn execute_in(
     ctx: &StatementContext,
-    task: Arc<TaskContext>,
+    query: Option<&QueryHandle>,
     plan: Arc<dyn ExecutionPlan>,
     kind: ResultKind,
     schema: Option<SchemaRef>,
 ) -> Result<QueryResult> {
+    let (plan, task) = match query {
+        Some(query) => (halting(plan, &query.switch())?, ctx.task_of(query)),
+        None => (plan, ctx.task()),
+    };
     let stream = execute_stream(Arc::clone(&plan), task)?;
     let schema = match schema {
         Some(named) => named_like(&named, &stream.schema()),

@@ -211,7 +211,7 @@ mod tests {
     use super::super::testing::{engine, lake, rows};
     use crate::engine::Engine;
     use crate::error::{Error, ErrorKind, Result};
-    use crate::queries::{Lane, QueryHandle, QueryKind, QueryRequest, QueryState, Viewer};
+    use crate::queries::{Lane, QueryHandle, QueryKind, QueryRequest, QueryState, Viewer, Wanted};
     use crate::session::{Session, SessionOptions};
 
     fn session(engine: &Engine, user: Option<&str>) -> Session {
@@ -228,6 +228,7 @@ mod tests {
             text: format!("SELECT '{user}'"),
             kind: QueryKind::Query,
             lane: Lane::Heavy,
+            wanted: Wanted::default(),
         };
         engine.queries().admit(request).await.unwrap()
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fjord_engine::queries::Wanted;
 use fjord_engine::session::Session;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
@@ -42,6 +43,8 @@ pub(crate) struct Caller {
     pub(crate) is_told_progress: bool,
     /// How far the statement of this call is.
     pub(crate) gauge: Gauge,
+    /// Whether the client still waits.
+    pub(crate) wanted: Wanted,
     /// The cookie to give, when the client has shown no key.
     cookie: Option<String>,
 }
@@ -49,7 +52,11 @@ pub(crate) struct Caller {
 impl Caller {
     /// # Errors
     /// `UNAUTHENTICATED` and its like; `INVALID_ARGUMENT` for a header that means nothing.
-    pub(crate) async fn of<T>(core: &Core, request: &Request<T>) -> Result<Self, Status> {
+    pub(crate) async fn of<T>(
+        core: &Core,
+        request: &Request<T>,
+        wanted: Wanted,
+    ) -> Result<Self, Status> {
         let peer = Peer::of(request);
         let metadata = request.metadata();
         let identity = core.authenticator.authenticate(metadata, &peer).await?;
@@ -101,6 +108,7 @@ impl Caller {
             key,
             is_told_progress,
             gauge,
+            wanted,
             cookie,
         })
     }

@@ -90,6 +90,7 @@ impl Core {
             text: asked.text.to_owned(),
             kind: asked.kind,
             lane: asked.lane,
+            wanted: caller.wanted.clone(),
         };
         self.engine.queries().admit(request).await.map_err(|e| status_of(&e, id))
     }

@@ -66,9 +66,10 @@ pub(crate) async fn poll(
         return Ok(complete(info::of(core, &caller, descriptor).await?));
     }
     let (user, gauge) = (Arc::clone(&caller.identity.user), caller.gauge.clone());
+    let kept = caller.wanted.while_kept();
     let shared = Arc::clone(core);
     let work = async move { info::of(&shared, &caller, descriptor).await };
-    let id = core.polls.start(&user, gauge.clone(), work)?;
+    let id = core.polls.start(&user, gauge.clone(), kept, work)?;
     let (news, _) = core.polls.news(&user, id).await?;
     match news {
         Some(info) => Ok(complete(info)),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arrow_flight::FlightInfo;
 use datafusion::common::runtime::SpawnedTask;
+use fjord_engine::queries::Kept;
 use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
@@ -33,6 +34,7 @@ struct Poll {
     gauge: Gauge,
     ended: watch::Receiver<Ended>,
     asked: Instant,
+    _kept: Kept,
     _task: SpawnedTask<()>,
 }
 
@@ -45,6 +47,7 @@ impl Polls {
         &self,
         user: &Arc<str>,
         gauge: Gauge,
+        kept: Kept,
         work: impl Future<Output = Result<FlightInfo, Status>> + Send + 'static,
     ) -> Result<Uuid, Status> {
         let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +65,7 @@ impl Polls {
         });
         let id = Uuid::now_v7();
         let user = Arc::clone(user);
-        let poll = Poll { user, gauge, ended, asked: Instant::now(), _task: task };
+        let poll = Poll { user, gauge, ended, asked: Instant::now(), _kept: kept, _task: task };
         by_id.insert(id, poll);
         Ok(id)
     }

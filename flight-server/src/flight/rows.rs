@@ -14,7 +14,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use fjord_engine::queries::QueryHandle;
+use fjord_engine::queries::{Kept, QueryHandle};
 use fjord_engine::query::QueryResult;
 use fjord_engine::session::{PlannedQuery, Session, StatementOptions};
 use fjord_engine::sql::statement::Statement;
@@ -43,6 +43,7 @@ pub(crate) struct Rows {
     is_over: bool,
     metrics: Arc<Metrics>,
     _open: Open,
+    _kept: Kept,
 }
 
 impl std::fmt::Debug for Rows {
@@ -67,6 +68,7 @@ impl Rows {
             is_over: false,
             metrics: Arc::clone(&core.metrics),
             _open: core.metrics.stream(),
+            _kept: caller.wanted.while_kept(),
         }
     }
 
@@ -232,7 +234,8 @@ impl Run {
     async fn planned(&self, parameters: Values) -> fjord_engine::Result<PlannedQuery> {
         let now = self.work.now_micros.and_then(DateTime::from_timestamp_micros);
         let pins = Some(self.work.pins.clone());
-        let options = StatementOptions { parameters, pins, now, query: Some(self.query.clone()) };
+        let options =
+            StatementOptions { parameters, pins, now, query: Some(self.query.clone()), rows: None };
         self.query.during(self.session.plan(&self.statement, options)).await
     }
 

@@ -10,6 +10,7 @@ use arrow_flight::{
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult,
     Ticket,
 };
+use fjord_engine::queries::Wanted;
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
 use tokio::runtime::Handle;
@@ -40,14 +41,19 @@ impl Service {
     }
 
     /// Does a call's work on the engine's threads. Dropping the future stops it.
-    async fn apart<T, W>(&self, work: impl FnOnce(Arc<Core>) -> W) -> Result<T, Status>
+    async fn apart<T, W>(&self, work: impl FnOnce(Arc<Core>, Wanted) -> W) -> Result<T, Status>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Status>> + Send + 'static,
     {
         let mut task = JoinSet::new();
-        task.spawn_on(work(Arc::clone(&self.core)), &self.engine);
-        match task.join_next().await {
+        // Aborting the task is not enough for work that does not yield.
+        let wanted = Wanted::default();
+        let kept = wanted.while_kept();
+        task.spawn_on(work(Arc::clone(&self.core), wanted), &self.engine);
+        let joined = task.join_next().await;
+        kept.release();
+        match joined {
             Some(Ok(outcome)) => outcome,
             Some(Err(e)) if e.is_panic() => {
                 tracing::error!("a call met a bug and was stopped");
@@ -92,8 +98,8 @@ impl FlightService for Service {
         &self,
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             // Flight SQL lists relations by GetTables.
             Ok(caller.answer(at_once(Vec::new())))
         })
@@ -104,8 +110,8 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             let work = Box::pin(info::of(&core, &caller, request.into_inner()));
             let info = caller.within(work).await?;
             Ok(caller.answer(info))
@@ -117,8 +123,8 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<PollInfo>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             let empty = caller.answer(());
             let info = Box::pin(poll_info::poll(&core, caller, request.into_inner())).await?;
             Ok(empty.map(|()| info))
@@ -130,8 +136,8 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<SchemaResult>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             let descriptor = request.into_inner();
             let work = Box::pin(info::columns(&core, &caller, &descriptor));
             let schema = caller.within(work).await?;
@@ -144,8 +150,8 @@ impl FlightService for Service {
         &self,
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             let ticket = request.into_inner();
             let command =
                 Any::decode(&*ticket.ticket).ok().and_then(|any| Command::try_from(any).ok());
@@ -168,8 +174,8 @@ impl FlightService for Service {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             let metrics = Arc::clone(&core.metrics);
             let messages = request.into_inner().inspect(move |message| {
                 if let Ok(message) = message {
@@ -191,8 +197,8 @@ impl FlightService for Service {
         &self,
         request: Request<Action>,
     ) -> Result<Response<Self::DoActionStream>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             let action = request.into_inner();
             let bodies = caller.within(Box::pin(actions::run(&core, &caller, &action))).await?;
             let results = bodies.into_iter().map(|body| ActionResult { body }).collect();
@@ -205,8 +211,8 @@ impl FlightService for Service {
         &self,
         request: Request<Empty>,
     ) -> Result<Response<Self::ListActionsStream>, Status> {
-        self.apart(move |core| async move {
-            let caller = Caller::of(&core, &request).await?;
+        self.apart(move |core, wanted| async move {
+            let caller = Caller::of(&core, &request, wanted).await?;
             Ok(caller.answer(at_once(actions::list())))
         })
         .await
