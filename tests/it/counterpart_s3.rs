@@ -210,7 +210,8 @@ async fn an_attempt_without_an_answer_is_given_up_and_the_next_one_counts() {
     assert_eq!(lake.count("t").await, 2);
 }
 
-/// C3: the status of a completed upload is sent before the work is done.
+/// Hazard: the parts were put together and the answer was lost (stack §8); and the status of a
+/// completed upload is sent before the work is done (C3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_counts_when_the_object_is_there_and_fails_when_it_is_not() {
     let Some(server) = server("an_upload_counts_when_the_object_is_there") else { return };
@@ -267,7 +268,7 @@ async fn all_but(completed: usize, lake: &Faulty) {
     }
 }
 
-/// C8: parts that were sent are paid for until somebody tells them to go.
+/// Hazard: parts that were sent are paid for until somebody tells them to go (C8).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_statement_aborts_its_uploads() {
     let Some(server) = server("a_cancelled_statement_aborts_its_uploads") else { return };

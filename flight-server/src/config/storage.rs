@@ -331,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_elsewhere_does_not_ask_the_cloud_of_this_machine() {
+        let text = "[storage.x]\nprefix = \"s3://lake/\"\nendpoint = \"http://h\"";
+        match environment::variable("AWS_ACCESS_KEY_ID") {
+            Some(_) => assert!(parse(text.as_bytes(), "f").is_ok()),
+            None => assert!(message(text).contains("storage.x.access_key_id: is missing")),
+        }
+        parse(format!("{text}\ncredentials = \"instance\"").as_bytes(), "f").unwrap();
+    }
+
+    #[test]
     fn every_key_is_documented() {
         let guide = include_str!("../../../docs/storage.md");
         for key in S3_KEYS {
