@@ -483,7 +483,8 @@ mod tests {
             let warehouse = vec![tables.to_owned()];
             let storage = [marked.clone()];
             assert!(ServerFiles::try_new("f", &storage, Vec::new(), warehouse).is_err());
-            let storage = [marked, bucket("y", &format!("{}/", tables.trim_end_matches('/')), false)];
+            let storage =
+                [marked, bucket("y", &format!("{}/", tables.trim_end_matches('/')), false)];
             let error = ServerFiles::try_new("f", &storage, Vec::new(), Vec::new()).unwrap_err();
             assert!(error.to_string().contains("storage.x.prefix"), "{error}");
         }

@@ -386,7 +386,10 @@ async fn g6_no_table_whose_files_lie_elsewhere_leads_there() {
             format!("SELECT * FROM \"{table}$manifests\""),
             format!("SELECT * FROM \"{table}$snapshots\""),
             format!("CREATE TABLE copy_{table} AS SELECT * FROM {table}"),
-            format!("COPY (SELECT a FROM {table}) TO '{}/in/{table}.csv' (FORMAT csv)", fixture.root.display()),
+            format!(
+                "COPY (SELECT a FROM {table}) TO '{}/in/{table}.csv' (FORMAT csv)",
+                fixture.root.display()
+            ),
             format!("INSERT INTO inside SELECT * FROM {table}"),
             format!("INSERT OVERWRITE {table} VALUES ('z')"),
             format!("DELETE FROM {table} WHERE a = 'q'"),

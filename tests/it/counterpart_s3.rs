@@ -17,7 +17,8 @@ use object_store::ObjectStoreExt;
 use crate::proxy::{Effect, Fault, Proxy};
 
 /// What object_store takes for a failure although the status is 200.
-const ERROR_IN_SUCCESS: &str = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code><Message>try again</Message></Error>";
+const ERROR_IN_SUCCESS: &str =
+    "<?xml version=\"1.0\"?><Error><Code>InternalError</Code><Message>try again</Message></Error>";
 /// Rows whose two data files are each larger than one part of an upload.
 const LARGE: &str = "SELECT v AS n, random() AS x FROM range(0, 3000000) AS r(v)";
 
@@ -70,7 +71,8 @@ impl Faulty {
     fn uploads(&self) -> (usize, usize) {
         let requests = self.proxy.requests();
         let begun = requests.iter().filter(|r| r.starts_with("POST") && r.contains("?uploads"));
-        let aborted = requests.iter().filter(|r| r.starts_with("DELETE") && r.contains("uploadId="));
+        let aborted =
+            requests.iter().filter(|r| r.starts_with("DELETE") && r.contains("uploadId="));
         (begun.count(), aborted.count())
     }
 }
@@ -92,9 +94,15 @@ async fn the_embedded_catalog_passes_its_suite_in_a_bucket() {
 async fn awkward_names_round_trip_in_a_bucket_and_nothing_is_overwritten() {
     let Some(server) = server("awkward_names_round_trip_in_a_bucket") else { return };
     let (storage, place) = (server.storage().unwrap(), server.place("names"));
-    for name in
-        ["a b/c d", "cat=x%2Fy/50%", "größe/表.json", "q?a#b/x", "it's/\"q\"", "a:b/~c{}[]^|<>*`", "a+b&c=d"]
-    {
+    for name in [
+        "a b/c d",
+        "cat=x%2Fy/50%",
+        "größe/表.json",
+        "q?a#b/x",
+        "it's/\"q\"",
+        "a:b/~c{}[]^|<>*`",
+        "a+b&c=d",
+    ] {
         let uri = format!("{place}/{name}");
         storage.put_new(&uri, "one".into()).await.unwrap();
         storage.put_new(&uri, "one".into()).await.unwrap();
@@ -132,7 +140,9 @@ async fn wrong_keys_and_missing_buckets_are_told_and_no_secret_is() {
 /// already" when it is sent again (stack §8, C4).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_whose_answer_was_lost_is_known_by_its_bytes() {
-    let Some(server) = server("a_write_whose_answer_was_lost_is_known_by_its_bytes") else { return };
+    let Some(server) = server("a_write_whose_answer_was_lost_is_known_by_its_bytes") else {
+        return;
+    };
     for contains in [".parquet", "-m0.avro", "snap-", ".metadata.json"] {
         for effect in
             [Effect::ApplyThenHangUp, Effect::ApplyThenAnswer(503), Effect::ApplyThenAnswer(500)]
@@ -182,7 +192,10 @@ async fn a_read_that_breaks_off_goes_on_where_it_was() {
     lake.proxy.heal();
     lake.proxy.fail(Fault::first(6, "GET", ".parquet", Effect::CutBodyAfter(100_000)));
     let batches = lake.lake.run("SELECT sum(n), count(x) FROM t").await.unwrap();
-    assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().value(0), 3_000_000 * 2_999_999 / 2);
+    assert_eq!(
+        batches[0].column(0).as_primitive::<Int64Type>().value(0),
+        3_000_000 * 2_999_999 / 2
+    );
     assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().value(0), 3_000_000);
     lake.proxy.heal();
     lake.proxy.fail(Fault::first(1, "GET", "metadata.json", Effect::CutBodyAfter(10)));
@@ -241,7 +254,8 @@ async fn an_upload_counts_when_the_object_is_there_and_fails_when_it_is_not() {
     lake.lake.run("TRUNCATE TABLE t").await.unwrap();
     let before = lake.objects(".parquet").await.len();
     lake.proxy.heal();
-    let refused = Effect::Answer(400, "<Error><Code>InvalidPart</Code><Message>no</Message></Error>");
+    let refused =
+        Effect::Answer(400, "<Error><Code>InvalidPart</Code><Message>no</Message></Error>");
     lake.proxy.fail(Fault::first(u64::MAX, "POST", "uploadId=", refused));
     let error = lake.lake.run(&insert).await.unwrap_err();
     assert!(error.to_string().contains("InvalidPart"), "{error:?}");
@@ -311,7 +325,11 @@ async fn nearby_ranges_are_one_request() {
     let files = lake.objects(".parquet").await.len();
     let ranges = lake.proxy.count(&["GET", ".parquet", "ange:"]);
     // One for the columns, at most two for footer and page index.
-    assert!(ranges <= 3 * files, "{ranges} requests for {files} files: {:#?}", lake.proxy.requests());
+    assert!(
+        ranges <= 3 * files,
+        "{ranges} requests for {files} files: {:#?}",
+        lake.proxy.requests()
+    );
 }
 
 /// C6.

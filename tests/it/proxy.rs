@@ -145,13 +145,7 @@ async fn serve(client: TcpStream, upstream: &str, state: &Mutex<State>) -> std::
     let (method, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let effect = meet(state, method, target, &range);
 
-    let request = [
-        request_line.as_bytes(),
-        &head,
-        b"Connection: close\r\n\r\n",
-        &body,
-    ]
-    .concat();
+    let request = [request_line.as_bytes(), &head, b"Connection: close\r\n\r\n", &body].concat();
     let forward = || async {
         let mut server = TcpStream::connect(upstream).await?;
         server.write_all(&request).await?;

@@ -71,8 +71,7 @@ impl Lake {
     /// A new, empty lake whose tables go to `warehouse`; gone when dropped, but for the bucket.
     pub async fn on(storage: Storage, warehouse: String) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let options =
-            LakeOptions { storage, warehouse: Some(warehouse), ..LakeOptions::default() };
+        let options = LakeOptions { storage, warehouse: Some(warehouse), ..LakeOptions::default() };
         let mut lake = Self::open(directory.path(), options, |metastore| metastore).await?;
         lake._directory = Some(directory);
         Ok(lake)

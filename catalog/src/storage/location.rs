@@ -106,7 +106,10 @@ pub(crate) fn check_plain(uri: &str) -> Result<()> {
     let is_odd = ENCODED.iter().any(|encoded| lower.contains(encoded))
         || uri.contains(|c: char| c.is_control() || matches!(c, '\\' | '?' | '#' | '*'));
     if is_odd {
-        return Err(malformed(uri, "has a wildcard, a query, or a dot or slash in disguise in it: write it plainly"));
+        return Err(malformed(
+            uri,
+            "has a wildcard, a query, or a dot or slash in disguise in it: write it plainly",
+        ));
     }
     Ok(())
 }

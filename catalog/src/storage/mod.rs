@@ -244,7 +244,9 @@ mod tests {
         }
         // Spark escapes partition values in file names; a statement has no reason to.
         confined.resolve("s3://b/w/t/cat=a%2Fb/f").unwrap();
-        for uri in ["s3://b/w/%2e%2e/f", "s3://b/w/a%2Fb", "s3://b/w/a\\b", "s3://b/w/a?b", "s3://b/w/#"] {
+        for uri in
+            ["s3://b/w/%2e%2e/f", "s3://b/w/a%2Fb", "s3://b/w/a\\b", "s3://b/w/a?b", "s3://b/w/#"]
+        {
             let error = confined.resolve_named(uri).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{uri}");
         }

@@ -162,8 +162,11 @@ mod tests {
         symlink(root.join("nowhere"), root.join("in/dangling")).unwrap();
         symlink(root.join("in"), root.join("alias")).unwrap();
         let scope = Scope::try_new([format!("file://{}/in", root.display()).as_str()]).unwrap();
-        let admitted = |path: &str| is_admitted(&scope, &format!("file://{}/{path}", root.display()));
-        for path in ["in", "in/t/data/f", "in/t/data/new", "in/new/deep/f", "in/x/../t", "alias/t/f"] {
+        let admitted =
+            |path: &str| is_admitted(&scope, &format!("file://{}/{path}", root.display()));
+        for path in
+            ["in", "in/t/data/f", "in/t/data/new", "in/new/deep/f", "in/x/../t", "alias/t/f"]
+        {
             assert!(admitted(path), "{path}");
         }
         for path in [

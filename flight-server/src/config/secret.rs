@@ -24,7 +24,9 @@ impl Section<'_> {
             }
             // What was found is not repeated: it may be the secret.
             Some(_) => {
-                let problem = format!("found a value, and secrets do not stand in this file; accepted: {ACCEPTED}");
+                let problem = format!(
+                    "found a value, and secrets do not stand in this file; accepted: {ACCEPTED}"
+                );
                 Err(self.error(key, problem))
             }
         }

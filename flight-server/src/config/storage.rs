@@ -77,8 +77,13 @@ pub(super) fn parse(
     for (name, table) in sections {
         let store = parse_one(file, name, table)?;
         if let Some(twin) = parsed.iter().find(|other| other.prefix() == store.prefix()) {
-            let problem = format!("is the prefix of storage.{} too; accepted: one section each", twin.name);
-            return Err(ConfigError::new(file, join(&join("storage", &store.name), "prefix"), problem));
+            let problem =
+                format!("is the prefix of storage.{} too; accepted: one section each", twin.name);
+            return Err(ConfigError::new(
+                file,
+                join(&join("storage", &store.name), "prefix"),
+                problem,
+            ));
         }
         parsed.push(store);
     }
@@ -160,7 +165,8 @@ fn directory(prefix: &str) -> Option<PathBuf> {
 
 fn is_plain(part: &str) -> bool {
     !matches!(part, "" | "." | "..")
-        && !part.contains(|c: char| c.is_control() || matches!(c, '*' | '?' | '[' | '{' | '#' | '\\'))
+        && !part
+            .contains(|c: char| c.is_control() || matches!(c, '*' | '?' | '[' | '{' | '#' | '\\'))
 }
 
 fn s3(
@@ -274,10 +280,29 @@ mod tests {
         let config = parse(b"[storage.x]\nprefix = \"/srv/in/\"", "f").unwrap();
         assert!(!config.storage[0].files);
         for prefix in [
-            "/", "file:///", "/a", "a/", "/a/../b/", "/a//b/", "/a/*/", "file://host/", "/a\u{0}/",
-            "gs://b/", "s3://", "s3:///", "s3://b", "s3://ab/", "s3://lake/a", "s3://lake//",
-            "s3://lake/../x/", "s3://la ke/", "s3://key@lake/", "s3://lake:9000/", "S3://lake/",
-            "s3://lake/a?b/", "s3://lake/*/",
+            "/",
+            "file:///",
+            "/a",
+            "a/",
+            "/a/../b/",
+            "/a//b/",
+            "/a/*/",
+            "file://host/",
+            "/a\u{0}/",
+            "gs://b/",
+            "s3://",
+            "s3:///",
+            "s3://b",
+            "s3://ab/",
+            "s3://lake/a",
+            "s3://lake//",
+            "s3://lake/../x/",
+            "s3://la ke/",
+            "s3://key@lake/",
+            "s3://lake:9000/",
+            "S3://lake/",
+            "s3://lake/a?b/",
+            "s3://lake/*/",
         ] {
             let found = message(&format!("[storage.x]\nprefix = {}", toml::Value::from(prefix)));
             assert!(found.contains("storage.x.prefix: found"), "{prefix}: {found}");
@@ -293,8 +318,13 @@ mod tests {
         assert_eq!(options.bucket, "lake");
         assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
         assert_eq!(options.region.as_deref(), Some("eu-central-1"));
-        assert_eq!((options.path_style, options.attempt_time), (Some(false), Duration::from_secs(5)));
-        assert!(matches!(&options.credentials, S3Credentials::Keys { access_key_id, .. } if access_key_id == "AKIA"));
+        assert_eq!(
+            (options.path_style, options.attempt_time),
+            (Some(false), Duration::from_secs(5))
+        );
+        assert!(
+            matches!(&options.credentials, S3Credentials::Keys { access_key_id, .. } if access_key_id == "AKIA")
+        );
         let text = "[storage.x]\nprefix = \"s3://lake/\"\ncredentials = \"anonymous\"";
         let config = parse(text.as_bytes(), "f").unwrap();
         let StoragePlace::S3 { options, .. } = &config.storage[0].place else { panic!() };
@@ -308,20 +338,53 @@ mod tests {
         let warehouse = "[catalog.iceberg]\ntype = \"embedded\"\nwarehouse = ";
         for (text, expected) in [
             ("[storage.x]".to_owned(), "storage.x.prefix: is missing"),
-            ("[storage.x]\nprefix = \"/a/\"\nfiles = 1".into(), "storage.x.files: found the number 1"),
-            ("[storage.x]\nprefix = \"/a/\"\nendpoint = \"e\"".into(), "storage.x.endpoint: unknown key"),
-            (format!("{s3}endpont = \"e\""), "storage.x.endpont: unknown key; accepted here: access_key_id"),
-            (format!("{s3}endpoint = \"e\""), "storage.x.endpoint: the endpoint of a store is not a URL"),
-            (format!("{s3}secret_access_key = \"canary\""), "storage.x.secret_access_key: found a value"),
+            (
+                "[storage.x]\nprefix = \"/a/\"\nfiles = 1".into(),
+                "storage.x.files: found the number 1",
+            ),
+            (
+                "[storage.x]\nprefix = \"/a/\"\nendpoint = \"e\"".into(),
+                "storage.x.endpoint: unknown key",
+            ),
+            (
+                format!("{s3}endpont = \"e\""),
+                "storage.x.endpont: unknown key; accepted here: access_key_id",
+            ),
+            (
+                format!("{s3}endpoint = \"e\""),
+                "storage.x.endpoint: the endpoint of a store is not a URL",
+            ),
+            (
+                format!("{s3}secret_access_key = \"canary\""),
+                "storage.x.secret_access_key: found a value",
+            ),
             (format!("{s3}access_key_id = \"a\""), "storage.x.secret_access_key: is missing"),
-            (format!("{s3}secret_access_key = {{ env = \"PATH\" }}"), "storage.x.access_key_id: is missing"),
+            (
+                format!("{s3}secret_access_key = {{ env = \"PATH\" }}"),
+                "storage.x.access_key_id: is missing",
+            ),
             (format!("{s3}credentials = \"magic\""), "storage.x.credentials: found \"magic\""),
-            (format!("{s3}credentials = \"anonymous\"\naccess_key_id = \"a\""), "stands beside keys"),
+            (
+                format!("{s3}credentials = \"anonymous\"\naccess_key_id = \"a\""),
+                "stands beside keys",
+            ),
             (format!("{s3}attempt_time = \"0s\""), "storage.x.attempt_time: "),
-            (format!("{s3}[storage.y]\nprefix = \"s3://lake/\""), "storage.y.prefix: is the prefix of storage.x too"),
-            (format!("{s3}{warehouse}\"s3://other/w\""), "catalog.iceberg.warehouse: found \"s3://other/w\", which no section"),
-            (format!("{s3}files = true\n{warehouse}\"s3://lake/w\""), "whose files statements may name"),
-            (format!("{warehouse}\"gs://lake/w\""), "catalog.iceberg.warehouse: found \"gs://lake/w\"; accepted"),
+            (
+                format!("{s3}[storage.y]\nprefix = \"s3://lake/\""),
+                "storage.y.prefix: is the prefix of storage.x too",
+            ),
+            (
+                format!("{s3}{warehouse}\"s3://other/w\""),
+                "catalog.iceberg.warehouse: found \"s3://other/w\", which no section",
+            ),
+            (
+                format!("{s3}files = true\n{warehouse}\"s3://lake/w\""),
+                "whose files statements may name",
+            ),
+            (
+                format!("{warehouse}\"gs://lake/w\""),
+                "catalog.iceberg.warehouse: found \"gs://lake/w\"; accepted",
+            ),
             (format!("{s3}{warehouse}\"s3://lake/../w\""), "accepted: a local path"),
         ] {
             let found = message(&text);

@@ -74,8 +74,9 @@ pub fn store(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
 /// `InvalidArgument` for anything else, and for one that carries credentials.
 pub fn check_endpoint(text: &str) -> Result<Url> {
     let wrong = |problem: &str| {
-        let message =
-            format!("the endpoint of a store {problem}; accepted: http(s)://host, with a port or not");
+        let message = format!(
+            "the endpoint of a store {problem}; accepted: http(s)://host, with a port or not"
+        );
         Error::new(ErrorKind::InvalidArgument, message)
     };
     let url = Url::parse(text).map_err(|e| wrong("is not a URL").with_source(e))?;
