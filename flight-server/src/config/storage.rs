@@ -51,7 +51,7 @@ pub enum StoragePlace {
         /// `s3://bucket/` or `s3://bucket/prefix/`.
         prefix: String,
         /// How to reach it.
-        options: S3Options,
+        options: Box<S3Options>,
     },
 }
 
@@ -194,7 +194,7 @@ fn s3(
         }
         options.attempt_time = time;
     }
-    Ok(StoragePlace::S3 { prefix, options })
+    Ok(StoragePlace::S3 { prefix, options: Box::new(options) })
 }
 
 fn credentials(section: &mut Section<'_>, is_aws: bool) -> Result<S3Credentials, ConfigError> {
