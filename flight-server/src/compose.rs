@@ -101,7 +101,9 @@ impl Lakehouse {
             None if config.name == DEFAULT_CATALOG => file_uri(&self.data_dir.join("warehouse"))?,
             None => file_uri(&self.data_dir.join(format!("warehouse-{}", config.name)))?,
         };
-        let storage = tables.confine(storage, Some(&warehouse_uri))?;
+        // Tables that were made before a warehouse was configured stay in reach.
+        let own = [warehouse_uri.clone(), file_uri(&self.data_dir.join("warehouse"))?];
+        let storage = tables.confine(storage, &own)?;
         let database = match postgres {
             Some(server) => EmbeddedDatabase::Postgres(server.clone()),
             None => EmbeddedDatabase::File(self.data_dir.join("catalog.db")),
@@ -130,7 +132,7 @@ impl Lakehouse {
     ) -> Result<()> {
         // Where its tables may lie, the server tells later and the configuration now.
         let location = config.location.clone().unwrap_or_default();
-        let storage = tables.confine(storage, config.location.as_deref())?;
+        let storage = tables.confine(storage, config.location.as_slice())?;
         let rest = Rest::try_new(config.options(storage.clone()))
             .with_context(|| format!("catalog {name:?} cannot be set up"))?;
         self.engine.mount(Catalog::new(name, Arc::new(rest), storage, location))?;
@@ -195,11 +197,11 @@ pub(crate) enum Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// `storage` as a catalog whose warehouse is at `warehouse` may use it.
-    fn confine(self, storage: &Storage, warehouse: Option<&str>) -> Result<Storage> {
+    /// `storage` as a catalog may use it whose own places are `own`.
+    fn confine(self, storage: &Storage, own: &[String]) -> Result<Storage> {
         let Self::Within(configured) = self else { return Ok(storage.clone()) };
         let prefixes = configured.iter().filter(|store| !store.files).map(StorageConfig::prefix);
-        let places: Vec<String> = prefixes.chain(warehouse.map(str::to_owned)).collect();
+        let places: Vec<String> = prefixes.chain(own.iter().cloned()).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
     }
 }

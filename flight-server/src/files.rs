@@ -428,7 +428,7 @@ mod tests {
     fn bucket(name: &str, prefix: &str, files: bool) -> StorageConfig {
         let credentials = fjord_catalog::storage::s3::S3Credentials::Anonymous;
         let options = fjord_catalog::storage::s3::S3Options::new("lake", credentials);
-        let place = StoragePlace::S3 { prefix: prefix.into(), options };
+        let place = StoragePlace::S3 { prefix: prefix.into(), options: Box::new(options) };
         StorageConfig { name: name.into(), place, files }
     }
 

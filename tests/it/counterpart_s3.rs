@@ -1,5 +1,6 @@
 //! Tables and files in a bucket of a real S3 server, with and without a proxy that breaks its answers.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,17 +17,19 @@ use object_store::ObjectStoreExt;
 
 use crate::proxy::{Effect, Fault, Proxy};
 
-/// What object_store takes for a failure although the status is 200.
+/// What `object_store` takes for a failure although the status is 200.
 const ERROR_IN_SUCCESS: &str =
     "<?xml version=\"1.0\"?><Error><Code>InternalError</Code><Message>try again</Message></Error>";
-/// Rows whose data file is larger than one part of an upload.
-const LARGE: &str = "SELECT v AS n, random() AS x FROM range(0, 1500000) AS r(v)";
+/// Rows whose two data files are each larger than one part of an upload.
+const LARGE: &str = "SELECT v AS n, random() AS x FROM range(0, 3000000) AS r(v)";
 
 /// The server; says so when there is none.
 fn server(test: &str) -> Option<S3Server> {
     let found = S3Server::find();
     if found.is_none() {
-        println!("skipped: {test} (no FJORD_TEST_S3_ENDPOINT)");
+        // Not by `println!`, which the test runner keeps to itself.
+        let mut out = std::io::stdout();
+        writeln!(out, "skipped: {test} (no FJORD_TEST_S3_ENDPOINT)").unwrap();
     }
     found
 }
@@ -194,12 +197,12 @@ async fn a_read_that_breaks_off_goes_on_where_it_was() {
     let batches = lake.lake.run("SELECT sum(n), count(x) FROM t").await.unwrap();
     assert_eq!(
         batches[0].column(0).as_primitive::<Int64Type>().value(0),
-        1_500_000 * 1_499_999 / 2
+        3_000_000 * 2_999_999 / 2
     );
-    assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().value(0), 1_500_000);
+    assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().value(0), 3_000_000);
     lake.proxy.heal();
     lake.proxy.fail(Fault::first(1, "GET", "metadata.json", Effect::CutBodyAfter(10)));
-    assert_eq!(lake.count("t").await, 1_500_000);
+    assert_eq!(lake.count("t").await, 3_000_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,7 +226,8 @@ async fn an_attempt_without_an_answer_is_given_up_and_the_next_one_counts() {
     assert_eq!(lake.count("t").await, 2);
 }
 
-/// C3: the status of a completed upload is sent before the work is done.
+/// Hazard: the parts were put together and the answer was lost (stack §8); and the status of a
+/// completed upload is sent before the work is done (C3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_counts_when_the_object_is_there_and_fails_when_it_is_not() {
     let Some(server) = server("an_upload_counts_when_the_object_is_there") else { return };
@@ -231,14 +235,19 @@ async fn an_upload_counts_when_the_object_is_there_and_fails_when_it_is_not() {
     lake.lake.run("CREATE TABLE t (n bigint, x double)").await.unwrap();
     let insert = format!("INSERT INTO t {LARGE}");
 
-    // Put together, and the answer lost: the client asks again and hears that there is no upload.
-    for effect in [Effect::ApplyThenHangUp, Effect::ApplyThenAnswer(500)] {
+    // Put together, and the answer lost: the client asks again, and some servers say that there is
+    // no such upload, which others do not.
+    for (count, effect) in [
+        (1, Effect::ApplyThenHangUp),
+        (1, Effect::ApplyThenAnswer(500)),
+        (u64::MAX, Effect::ApplyThenAnswer(404)),
+    ] {
         lake.lake.run("TRUNCATE TABLE t").await.unwrap();
         lake.proxy.heal();
-        lake.proxy.fail(Fault::first(1, "POST", "uploadId=", effect));
+        lake.proxy.fail(Fault::first(count, "POST", "uploadId=", effect));
         lake.lake.run(&insert).await.unwrap_or_else(|e| panic!("{effect:?}: {e:?}"));
-        assert_eq!(lake.proxy.met(), 1, "{effect:?}");
-        assert_eq!(lake.count("t").await, 1_500_000, "{effect:?}");
+        assert!(lake.proxy.met() >= 1, "{effect:?}");
+        assert_eq!(lake.count("t").await, 3_000_000, "{effect:?}");
     }
 
     // Said to have succeeded, with an error in the body, once: it is asked again.
@@ -247,7 +256,7 @@ async fn an_upload_counts_when_the_object_is_there_and_fails_when_it_is_not() {
     let broken = Effect::Answer(200, ERROR_IN_SUCCESS);
     lake.proxy.fail(Fault::first(1, "POST", "uploadId=", broken));
     lake.lake.run(&insert).await.unwrap();
-    assert_eq!(lake.count("t").await, 1_500_000);
+    assert_eq!(lake.count("t").await, 3_000_000);
 
     // Refused for good: an error, no rows, no upload left behind.
     lake.lake.run("TRUNCATE TABLE t").await.unwrap();
@@ -281,7 +290,7 @@ async fn all_but(completed: usize, lake: &Faulty) {
     }
 }
 
-/// C8: parts that were sent are paid for until somebody tells them to go.
+/// Hazard: parts that were sent are paid for until somebody tells them to go (C8).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_statement_aborts_its_uploads() {
     let Some(server) = server("a_cancelled_statement_aborts_its_uploads") else { return };

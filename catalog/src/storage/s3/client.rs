@@ -1,4 +1,4 @@
-//! From options to a store: object_store's client, with our limits.
+//! From options to a store: the client of `object_store`, with our limits.
 
 use std::sync::Arc;
 use std::time::Duration;
