@@ -14,7 +14,8 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, lit};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::execution::context::SessionState;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use fjord_catalog::catalog::Catalog;
@@ -26,6 +27,7 @@ use fjord_catalog::spec::{
 };
 use fjord_catalog::storage::Resolved;
 use fjord_catalog::table::Table;
+use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use url::Url;
 
@@ -151,6 +153,59 @@ impl IcebergTable {
             store.files.push(partitioned);
         }
         Ok(stores.into_values().collect())
+    }
+
+    /// Reads the files of `plan`.
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        plan: &FilePlan,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (metadata, storage) = (self.table.metadata(), self.catalog.storage());
+        let statistics =
+            FileStatistics::new(metadata, &self.iceberg_schema, Arc::clone(&self.schema));
+        let mut deletes = Attachments::new(storage, metadata, &self.iceberg_schema);
+        let stores = self.by_store(&plan.files, &statistics, &mut deletes)?;
+        let request = Request {
+            projection,
+            limit,
+            chosen: chosen(plan),
+            without_nan: without_nan(&plan.files, &self.iceberg_schema),
+            deletes: deletes.finish(),
+        };
+        let mut scans = stores
+            .into_iter()
+            .map(|store| self.scan_store(state, store, &statistics, &request))
+            .collect::<Result<Vec<_>>>()?;
+        match (scans.pop(), scans.is_empty()) {
+            (None, _) => Ok(Arc::new(EmptyExec::new(projected(&self.schema, projection)?))),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                scans.push(last);
+                Ok(UnionExec::try_new(scans)?)
+            }
+        }
+    }
+
+    /// How many of the rows of `files` are already deleted.
+    ///
+    /// # Errors
+    /// Those of reading the delete files, and the columns by which they delete.
+    pub async fn count_deleted(&self, state: &SessionState, files: &[PlannedFile]) -> Result<u64> {
+        let files: Vec<PlannedFile> =
+            files.iter().filter(|file| file.deletes.is_some()).cloned().collect();
+        let stored: u64 = files.iter().map(|file| file.file.record_count()).sum();
+        let plan = FilePlan { files, ..FilePlan::default() };
+        let nothing = Vec::new();
+        let rows = self.scan_files(state, &plan, Some(&nothing), None)?;
+        let mut rows = execute_stream(rows, state.task_ctx())?;
+        let mut left = 0_u64;
+        while let Some(batch) = rows.try_next().await? {
+            left += batch.num_rows() as u64;
+        }
+        Ok(stored.saturating_sub(left))
     }
 
     fn scan_store(
@@ -301,37 +356,17 @@ impl TableProvider for IcebergTable {
         if let (Some(limit), true) = (limit, filters.is_empty()) {
             keep_enough(&mut plan.files, limit);
         }
-        let statistics = FileStatistics::new(
-            self.table.metadata(),
-            &self.iceberg_schema,
-            Arc::clone(&self.schema),
-        );
-        let chosen = Chosen {
-            files: plan.files.len() as u64,
-            files_total: plan.files_total,
-            manifests: plan.manifests_total - plan.manifests_skipped,
-            manifests_total: plan.manifests_total,
-            files_with_deletes: plan.files.iter().filter(|f| f.deletes.is_some()).count() as u64,
-        };
-        let without_nan = without_nan(&plan.files, &self.iceberg_schema);
-        let storage = self.catalog.storage();
-        let mut deletes =
-            Attachments::new(storage, self.table.metadata(), &self.iceberg_schema);
-        let stores = self.by_store(&plan.files, &statistics, &mut deletes)?;
-        let deletes = deletes.finish();
-        let request = Request { projection, limit, chosen, without_nan, deletes };
-        let mut scans = stores
-            .into_iter()
-            .map(|store| self.scan_store(state, store, &statistics, &request))
-            .collect::<Result<Vec<_>>>()?;
-        match (scans.pop(), scans.is_empty()) {
-            (None, _) => Ok(Arc::new(EmptyExec::new(projected(&self.schema, projection)?))),
-            (Some(only), true) => Ok(only),
-            (Some(last), false) => {
-                scans.push(last);
-                UnionExec::try_new(scans)
-            }
-        }
+        Ok(self.scan_files(state, &plan, projection, limit)?)
+    }
+}
+
+fn chosen(plan: &FilePlan) -> Chosen {
+    Chosen {
+        files: plan.files.len() as u64,
+        files_total: plan.files_total,
+        manifests: plan.manifests_total - plan.manifests_skipped,
+        manifests_total: plan.manifests_total,
+        files_with_deletes: plan.files.iter().filter(|f| f.deletes.is_some()).count() as u64,
     }
 }
 

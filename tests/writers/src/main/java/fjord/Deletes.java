@@ -133,7 +133,7 @@ final class Deletes {
     }
     writer.close();
     DeleteWriteResult result = writer.result();
-    RowDelta delta = table.newRowDelta();
+    RowDelta delta = table.newRowDelta().validateFromSnapshot(table.currentSnapshot().snapshotId());
     result.deleteFiles().forEach(delta::addDeletes);
     result.rewrittenDeleteFiles().forEach(delta::removeDeletes);
     delta.commit();

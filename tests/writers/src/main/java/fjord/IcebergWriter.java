@@ -21,24 +21,24 @@ public final class IcebergWriter {
 
   public static void main(String[] arguments) throws Exception {
     String directory = arguments[0];
-    try (JdbcCatalog catalog = new JdbcCatalog();
-        BufferedReader lines =
-            new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
+    try (BufferedReader lines =
+        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
+      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        System.out.println(answer(directory, line));
+        System.out.flush();
+      }
+    }
+  }
+
+  /** A connection for each command: one that stays open does not see what others commit. */
+  private static String answer(String directory, String line) throws Exception {
+    try (JdbcCatalog catalog = new JdbcCatalog()) {
       catalog.initialize(
           "iceberg",
           Map.of(
               "uri", "jdbc:sqlite:" + directory + "/catalog.db",
               "warehouse", "file://" + directory + "/warehouse",
               "jdbc.schema-version", "V1"));
-      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-        System.out.println(answer(catalog, line));
-        System.out.flush();
-      }
-    }
-  }
-
-  private static String answer(JdbcCatalog catalog, String line) throws Exception {
-    try {
       JsonNode command = JSON.readTree(line);
       return JSON.writeValueAsString(Map.of("ok", run(catalog, command)));
     } catch (Exception e) {
