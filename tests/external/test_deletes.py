@@ -238,31 +238,37 @@ def test_a_bad_row_that_was_deleted_fails_no_query(lake, java):
 
 def count_deleted(lake, statement):
     """Runs a DELETE; the number of rows that it says it deleted."""
-    out = lake.run("sql", "--format", "csv", "-c", statement)
-    found = re.findall(r"(\d+) rows?", out.stdout + out.stderr)
+    out = lake.run("sql", "-c", statement)
+    found = re.findall(r"(\d+) rows? affected", out.stdout + out.stderr)
     assert len(found) == 1, out
     return int(found[0])
 
 
-def test_delete_counts_rows_that_are_left_and_drops_deletes_that_dangle(lake, java):
-    java("create", "s.t", schema=schema(**PRIMITIVES), partition_by=["p"])
+@pytest.mark.parametrize("format", ["2", "3"])
+def test_delete_counts_rows_that_are_left_and_drops_deletes_that_dangle(lake, java, format):
+    java("create", "s.t", schema=schema(**PRIMITIVES), partition_by=["p"], format=format)
     java("append", "s.t", rows=[{"id": n, "k": n % 10, "p": "ab"[n % 2]} for n in range(100)])
-    java("delete_positions", "s.t", ids=[0, 2, 4, 1])
+    java("delete_positions" if format == "2" else "delete_vector", "s.t", ids=[0, 2, 4, 1])
     java("delete_equal", "s.t", by=["k"], rows=[{"k": 6}], partition="p=a")
     # Partition a had 50 rows: three went by position, ten by key.
     assert count_deleted(lake, "DELETE FROM s.t WHERE p = 'a'") == 37
     check(lake, java, expected=[n for n in range(3, 100, 2)])
-    # What named the removed file alone is gone; what deletes by key may reach files to come from elsewhere.
-    left = lake.table("s.t").inspect.delete_files()
-    assert sorted(left["content"].to_pylist()) == [1, 2]
     summary = lake.table("s.t").current_snapshot().summary
-    assert (summary["total-delete-files"], summary["total-data-files"]) == ("2", "1")
-    assert (summary["total-position-deletes"], summary["total-equality-deletes"]) == ("1", "1")
-    assert summary["removed-delete-files"] == summary["removed-position-delete-files"] == "1"
-    assert summary["removed-position-deletes"] == "3" and summary["deleted-records"] == "50"
+    assert summary["deleted-records"] == "50" and summary["total-data-files"] == "1"
+    # A vector names its file and goes with it. Iceberg Java's position deletes of format 2 do not say in
+    # metadata which file they name: they stay until no data file is as old as they are, as keys do.
+    if format == "3":
+        assert (summary["total-delete-files"], summary["total-position-deletes"]) == ("2", "1")
+        assert summary["removed-delete-files"] == summary["removed-dvs"] == "1"
+        assert summary["removed-position-deletes"] == "3"
+    else:
+        assert (summary["total-delete-files"], summary["total-position-deletes"]) == ("3", "4")
+    assert summary["total-equality-deletes"] == "1"
     assert count_deleted(lake, "DELETE FROM s.t") == 49
     check(lake, java, expected=[])
-    assert lake.table("s.t").inspect.delete_files().num_rows == 0
+    summary = lake.table("s.t").current_snapshot().summary
+    for key in ("total-delete-files", "total-position-deletes", "total-equality-deletes", "total-records"):
+        assert summary[key] == "0", key
     lake.sql("INSERT INTO s.t VALUES (6, 6, 'a');")
     check(lake, java, expected=[6])
 

@@ -5,6 +5,6 @@ mod vector;
 mod index;
 
 pub use rows::DeletedRows;
-pub use vector::{VECTOR_BYTES_MAX, read_vector};
+pub use vector::{VECTOR_BYTES_MAX, read_vector, write_vector};
 pub use index::{DeleteFile, EqualityDeletes, FileDeletes};
 pub(crate) use index::DeleteIndex;

@@ -15,6 +15,10 @@ impl DeletedRows {
         Self { rows }
     }
 
+    pub(super) fn rows(&self) -> &RoaringTreemap {
+        &self.rows
+    }
+
     /// Adds one position.
     pub fn insert(&mut self, position: u64) {
         // Delete files are sorted by position, for which appending is the fast way.

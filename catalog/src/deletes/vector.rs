@@ -50,6 +50,28 @@ pub fn read_vector(blob: &[u8], rows: u64) -> Result<DeletedRows> {
     }
 }
 
+/// The inverse of [`read_vector`].
+///
+/// # Errors
+/// `LimitExceeded` for more than a blob can hold.
+pub fn write_vector(deleted: &DeletedRows) -> Result<Vec<u8>> {
+    let rows = deleted.rows();
+    let mut body = Vec::with_capacity(MAGIC.len() + rows.serialized_size());
+    body.extend_from_slice(&MAGIC);
+    let written = rows.serialize_into(&mut body);
+    let length = u32::try_from(body.len());
+    let (Ok(()), Ok(length)) = (written, length) else {
+        let rows = rows.len();
+        let message = format!("a deletion vector of {rows} rows is larger than a blob can be");
+        return Err(Error::new(ErrorKind::LimitExceeded, message));
+    };
+    let mut blob = Vec::with_capacity(body.len() + 2 * WORD_BYTES);
+    blob.extend_from_slice(&length.to_be_bytes());
+    blob.extend_from_slice(&body);
+    blob.extend_from_slice(&crc32fast::hash(&body).to_be_bytes());
+    Ok(blob)
+}
+
 fn read_bitmaps(bytes: &[u8], rows: u64) -> Result<RoaringTreemap> {
     let damaged = || corrupt("its bitmap is damaged");
     let (count, mut rest) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
@@ -128,6 +150,7 @@ mod tests {
         let deleted = read_vector(&blob(&bitmap(positions)), 6 << 32).unwrap();
         assert_eq!(deleted.within(0..=u64::MAX).collect::<Vec<_>>(), positions);
         assert!(read_vector(&blob(&bitmap([])), 0).unwrap().is_empty());
+        assert_eq!(write_vector(&deleted).unwrap(), blob(&bitmap(positions)));
     }
 
     #[test]

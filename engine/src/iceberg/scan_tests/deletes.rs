@@ -268,7 +268,7 @@ async fn delete_files_are_read_once_however_many_ask() {
     }
     let statistics = cache.statistics();
     assert_eq!(statistics.misses, 2, "{statistics:?}");
-    assert!(statistics.hits >= 4 && statistics.bytes > 0, "{statistics:?}");
+    assert!(statistics.hits >= 4, "{statistics:?}");
 }
 
 /// Format 2 files of position deletes in a table of format 3, and delete files in formats that
