@@ -94,7 +94,7 @@ impl KeySet {
 fn place(hash: u64, words: usize) -> (usize, u64) {
     // The high half of the product: even, and without a division.
     let word = ((u128::from(hash) * words as u128) >> 64) as usize;
-    (word, 1 << (hash & 63) | 1 << ((hash >> 6) & 63))
+    (word, (1 << (hash & 63)) | (1 << ((hash >> 6) & 63)))
 }
 
 /// Gathers keys, batch by batch.
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn null_equals_null_and_nan_every_nan_but_the_zeros_differ() {
-        let other_nan = f64::from_bits(f64::NAN.to_bits() | 1 << 63 | 7);
+        let other_nan = f64::from_bits(f64::NAN.to_bits() | (1 << 63) | 7);
         let keys = Float64Array::from(vec![None, Some(f64::NAN), Some(0.0)]);
         let rows = Float64Array::from(vec![Some(-0.0), None, Some(other_nan), Some(0.0), Some(1.0)]);
         assert_eq!(found(&set(&[(Arc::new(keys), 5)]), Arc::new(rows), 4), [1, 2, 3]);

@@ -23,7 +23,7 @@ use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
 use super::fallible::may_fail;
-use super::load::FileDeletes;
+use super::load::{FileDeletes, LoadedKeys};
 use super::mask::Mask;
 use crate::error::{Error, ErrorKind};
 
@@ -82,8 +82,40 @@ impl MaskedSource {
             && self.asked.table_parquet_options().global.pushdown_filters;
         let late_filter = filter.clone().filter(|_| late);
 
+        let (read, wanted) = self.columns(&projection, late_filter.as_ref(), &deletes)?;
+        let key_places = key_places(&deletes, &read)?;
+        let row_numbers_asked = asks_row_number(&projection);
+        let row_number = deletes.rows.is_some() || row_numbers_asked;
+        let row_number = row_number.then_some(read.len());
+
+        let inner = self.inner(&read, row_number.is_some(), late)?;
+        let kept = schema.project(&read[..wanted])?;
+        let kept = if row_numbers_asked { with_row_number(&kept) } else { kept };
+        let rebased = projection.try_map_exprs(|expr| {
+            reassign_expr_columns(without_function(expr)?, &kept)
+        })?;
+        let read = MaskedRead {
+            mask: Mask { deletes, key_places },
+            row_number,
+            wanted,
+            filter: late_filter.map(|f| reassign_expr_columns(f, &kept)).transpose()?,
+            projector: rebased.make_projector(&kept)?,
+            output: self.config.projected_schema()?,
+        };
+        Ok((inner, read))
+    }
+
+    /// The columns to be read, and how many of them, from the first on, the query needs; the others
+    /// are for the deletes.
+    fn columns(
+        &self,
+        projection: &ProjectionExprs,
+        late_filter: Option<&Arc<dyn PhysicalExpr>>,
+        deletes: &FileDeletes,
+    ) -> Result<(Vec<usize>, usize)> {
+        let schema = self.whole.table_schema().table_schema();
         let mut columns: BTreeSet<usize> = projection.column_indices().into_iter().collect();
-        for column in late_filter.iter().flat_map(collect_columns) {
+        for column in late_filter.into_iter().flat_map(collect_columns) {
             columns.insert(schema.index_of(column.name())?);
         }
         let keys: BTreeSet<usize> = deletes
@@ -94,35 +126,7 @@ impl MaskedSource {
             .filter(|key| !columns.contains(key))
             .collect();
         let wanted = columns.len();
-        let read: Vec<usize> = columns.into_iter().chain(keys).collect();
-        let place = |column: usize| {
-            read.iter().position(|read| *read == column).ok_or_else(|| {
-                Error::new(ErrorKind::Bug, "a column by which rows are deleted is not read")
-            })
-        };
-        let key_places = deletes
-            .keys
-            .iter()
-            .map(|keys| keys.columns().iter().map(|key| place(key.column)).collect())
-            .collect::<Result<Vec<Vec<usize>>, Error>>()?;
-        let row_number = deletes.rows.is_some().then_some(read.len());
-        let row_numbers_asked = asks_row_number(&projection);
-
-        let inner = self.inner(&read, row_number.is_some() || row_numbers_asked, late)?;
-        let kept = schema.project(&read[..wanted])?;
-        let kept = if row_numbers_asked { with_row_number(&kept) } else { kept };
-        let rebased = projection.try_map_exprs(|expr| {
-            reassign_expr_columns(without_function(expr)?, &kept)
-        })?;
-        let read = MaskedRead {
-            mask: Mask { deletes, key_places },
-            row_number: (row_number.is_some() || row_numbers_asked).then_some(read.len()),
-            wanted,
-            filter: late_filter.map(|f| reassign_expr_columns(f, &kept)).transpose()?,
-            projector: rebased.make_projector(&kept)?,
-            output: self.config.projected_schema()?,
-        };
-        Ok((inner, read))
+        Ok((columns.into_iter().chain(keys).collect(), wanted))
     }
 
     /// Reads `columns` as they are, and the row number after them.
@@ -154,7 +158,7 @@ impl MaskedSource {
         if let Some(filter) = self.asked.filter() {
             source = source.with_predicate(filter);
         }
-        // Hazard: a limit counts rows before the mask takes some of them away.
+        // A limit would count rows before the mask takes some of them away.
         let config = FileScanConfigBuilder::from(self.config.clone()).with_limit(None).build();
         source.with_batch_size(self.batch_rows).create_morselizer(
             Arc::clone(&self.store),
@@ -207,6 +211,17 @@ impl MaskedRead {
         let output = Arc::clone(&self.output);
         Ok(RecordBatch::try_new_with_options(output, columns, &options)?)
     }
+}
+
+/// Where among the columns that are read those of each set of keys are.
+fn key_places(deletes: &FileDeletes, read: &[usize]) -> Result<Vec<Vec<usize>>> {
+    let place = |column: usize| {
+        read.iter().position(|read| *read == column).ok_or_else(|| {
+            Error::new(ErrorKind::Bug, "a column by which rows are deleted is not read")
+        })
+    };
+    let of_set = |keys: &LoadedKeys| keys.columns().iter().map(|key| place(key.column)).collect();
+    Ok(deletes.keys.iter().map(of_set).collect::<Result<_, Error>>()?)
 }
 
 fn row_number_function(schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {

@@ -175,6 +175,36 @@ async fn a_file_without_a_row_left_yields_nothing() {
     assert_eq!(lake.rows(&table, "SELECT count(*) FROM t").await, ["0"]);
 }
 
+/// Hazard: a limit is thought to be filled by files whose rows are deleted, and the others are not read.
+#[tokio::test]
+async fn a_limit_is_filled_from_further_files_when_the_first_has_no_rows_left() {
+    let lake = Lake::new().await;
+    let fields =
+        vec![optional(1, "k", PrimitiveType::Long), optional(2, "v", PrimitiveType::String)];
+    let table = lake.create(fields, json!([])).await;
+    let keys = || -> ArrayRef { Arc::new((0..10).collect::<Int64Array>()) };
+    let other = put(&table, "other.parquet", vec![(stored("k", DataType::Int64, 1), keys())]);
+    let first = put(&table, "rows.parquet", vec![(stored("k", DataType::Int64, 1), keys())]);
+    for order in [[first.clone(), other.clone()], [other, first]] {
+        let files = order.map(|file| file.build().unwrap()).to_vec();
+        let written = lake.append(&table, files).await;
+        let deleted = commit(&lake, &written, &[position_deletes(&table, 0..10)]).await;
+        let found = lake.rows(&deleted, "SELECT k FROM t LIMIT 5").await;
+        assert_eq!(found.len(), 5);
+        lake.catalog
+            .commit_rows(
+                &deleted,
+                fjord_catalog::change::RowsChange::OverwriteWhere {
+                    filter: fjord_catalog::predicate::Predicate::True,
+                    files: vec![],
+                },
+                fjord_catalog::change::CommitOptions::default(),
+            )
+            .await
+            .unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_snapshot_from_before_the_deletes_has_all_rows_and_counts_them_without_reading() {
     let lake = Lake::new().await;
