@@ -6,6 +6,7 @@ pub mod cpu;
 pub mod duckdb;
 pub mod figures;
 pub mod lake;
+pub mod deletes;
 pub mod manifests;
 pub mod memory;
 pub mod process;

@@ -17,6 +17,8 @@ pub mod predicate;
 pub mod table;
 pub mod metadata;
 pub mod manifest;
+mod partition;
+pub mod deletes;
 pub mod plan_files;
 pub mod evolve;
 pub mod change;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::deletes::{DeleteIndex, FileDeletes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Entry, Manifests};
 use crate::predicate::{FileFilter, Predicate, TableFilter};
@@ -28,6 +29,8 @@ pub struct PlannedFile {
     pub first_row_id: Option<i64>,
     /// Every row of the file is proven to match the predicate.
     pub all_rows_match: bool,
+    /// The delete files that apply to it, if any does.
+    pub deletes: Option<Arc<FileDeletes>>,
 }
 
 /// What planning found, and how much it skipped.
@@ -35,7 +38,7 @@ pub struct PlannedFile {
 pub struct FilePlan {
     /// Files that may match, in manifest order.
     pub files: Vec<PlannedFile>,
-    /// Delete files of any kind in the snapshot (not yet readable; scans refuse them).
+    /// Delete files of any kind in the snapshot.
     pub delete_files: u64,
     /// Of these, position deletes in Parquet and the like.
     pub position_delete_files: u64,
@@ -76,7 +79,7 @@ pub async fn plan_files(
         if !manifest.has_added_files() && !manifest.has_existing_files() {
             continue;
         }
-        // Every delete file is counted: a filter on data proves nothing about deletes of rows.
+        // Every delete file is read: a filter on data proves nothing about deletes of rows.
         if manifest.content == ManifestContentType::Data && !filter.may_match_manifest(manifest) {
             plan.manifests_skipped += 1;
             let live = [manifest.added_files_count, manifest.existing_files_count];
@@ -87,13 +90,25 @@ pub async fn plan_files(
         // cannot prove such a closure to hold for every lifetime.
         wanted.push(load_entries(manifests, manifest, filter));
     }
+    let mut deletes = DeleteIndex::default();
     let mut loaded = stream::iter(wanted).buffered(MANIFEST_LOADS_MAX);
     while let Some((manifest, filter, entries)) = loaded.try_next().await? {
         for entry in entries.iter().filter(|entry| entry.is_alive()) {
             plan.add(manifest, filter, entry)?;
+            if entry.content_type() != DataContentType::Data {
+                deletes.add(metadata, manifest, entry)?;
+            }
         }
         // Warm manifests never wait: let others have the thread in between.
         tokio::task::consume_budget().await;
+    }
+    drop(loaded);
+    if plan.delete_files > 0 {
+        let deletes = deletes.finish();
+        for planned in &mut plan.files {
+            planned.deletes =
+                deletes.of_file(&planned.file, planned.spec_id, planned.sequence_number);
+        }
     }
     Ok(plan)
 }
@@ -145,6 +160,7 @@ impl FilePlan {
             sequence_number,
             first_row_id: entry.first_row_id,
             all_rows_match: verdict.all_match,
+            deletes: None,
         });
         Ok(())
     }

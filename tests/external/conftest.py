@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import duckdb
+import iceberg_java
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
@@ -61,3 +62,17 @@ def duck():
         connection.load_extension(name)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+@pytest.fixture(scope="session")
+def java_class_path(tmp_path_factory):
+    return iceberg_java.build(tmp_path_factory.mktemp("iceberg-java"))
+
+
+@pytest.fixture
+def java(lake, java_class_path):
+    """Iceberg Java on the same catalog file, which Fjord has made."""
+    lake.sql("CREATE SCHEMA s;")
+    program = iceberg_java.IcebergJava(java_class_path, lake.path)
+    yield program
+    program.close()

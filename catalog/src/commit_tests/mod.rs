@@ -4,6 +4,7 @@ mod fixture;
 mod basics;
 mod replacing;
 mod conflicts;
+mod deletes;
 mod races;
 mod row_ids;
 mod merging;

@@ -108,20 +108,6 @@ pub(crate) fn widen_partition(partition: &Struct, ty: &StructType) -> Struct {
     Struct::from_iter(fields)
 }
 
-/// A partition value in a form that compares equal across widened types: the key of a partition.
-pub(crate) fn partition_key(partition: &Struct) -> Struct {
-    Struct::from_iter(partition.iter().map(|value| value.map(widened)))
-}
-
-/// Narrow types as the wider ones that they may become.
-pub(crate) fn widened(literal: &Literal) -> Literal {
-    match literal {
-        Literal::Primitive(PrimitiveLiteral::Int(v)) => Literal::long(i64::from(*v)),
-        Literal::Primitive(PrimitiveLiteral::Float(v)) => Literal::double(f64::from(v.0)),
-        other => other.clone(),
-    }
-}
-
 /// `file` as JSON, in the format library's form.
 pub(crate) fn to_json(
     metadata: &TableMetadata,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use iceberg::spec::ByteBuf;
 
-use super::data_file::{partition_key, widened};
+use crate::partition::{partition_key, widened};
 use super::target::bind;
 use crate::error::Result;
 use crate::spec::{

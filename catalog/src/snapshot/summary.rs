@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::data_file::partition_key;
+use crate::partition::partition_key;
 use crate::spec::{
     DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestFile, Operation,
     Struct, Summary,

@@ -113,7 +113,8 @@ fn is_parquet(e: &arrow::error::ArrowError) -> bool {
     matches!(e, A::ParquetError(_) | A::ExternalError(_))
 }
 
-fn stored_error(e: &DataFusionError) -> Option<&object_store::Error> {
+/// What the store said, wherever in the error it is.
+pub(super) fn stored_error(e: &DataFusionError) -> Option<&object_store::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(e);
     while let Some(inner) = cause {
         if let Some(found) = inner.downcast_ref::<object_store::Error>() {

@@ -8,6 +8,7 @@ mod footer_check;
 pub mod footer;
 mod statistics;
 mod guard;
+pub mod deletes;
 pub mod source;
 pub mod filter;
 pub mod table;

@@ -22,8 +22,12 @@ use datafusion_datasource::TableSchema;
 use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
+use super::deletes::{DeletingMorselizer, MaskedSource, ScanDeletes};
 use super::guard::GuardedMorselizer;
 use crate::error::{Error, ErrorKind};
+
+/// Rows of a batch where the plan did not say.
+const BATCH_ROWS: usize = 8192;
 
 /// Reads the data files of an Iceberg table.
 ///
@@ -33,13 +37,14 @@ use crate::error::{Error, ErrorKind};
 /// ```
 ///
 /// Everything about Parquet is delegated; every answer that is a source is wrapped again. Deletes
-/// will be applied here, in the morselizer: a table that has any is refused before it gets here.
+/// are applied here, in the morselizer, so that nothing above the scan ever sees a deleted row.
 #[derive(Clone, Debug)]
 pub struct IcebergSource {
     parquet: ParquetSource,
     /// Applied when a partition is opened, as the inner source returns it type-erased.
     batch_size: Option<usize>,
     chosen: Option<Arc<Chosen>>,
+    deletes: Option<Arc<ScanDeletes>>,
 }
 
 /// How many of a snapshot's files and manifests a scan was left with, for `EXPLAIN`.
@@ -53,19 +58,32 @@ pub struct Chosen {
     pub manifests: u64,
     /// Manifests in the snapshot.
     pub manifests_total: u64,
+    /// Of the data files to be read, those from which rows were deleted.
+    pub files_with_deletes: u64,
 }
 
 impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, files_total, manifests, manifests_total } = self;
-        write!(f, "files={files}/{files_total}, manifests={manifests}/{manifests_total}")
+        let Self { files, files_total, manifests, manifests_total, files_with_deletes } = self;
+        write!(f, "files={files}/{files_total}, manifests={manifests}/{manifests_total}")?;
+        match files_with_deletes {
+            0 => Ok(()),
+            _ => write!(f, ", files_with_deletes={files_with_deletes}"),
+        }
     }
 }
 
 impl IcebergSource {
     /// Wraps a Parquet source.
     pub fn new(parquet: ParquetSource) -> Self {
-        Self { parquet, batch_size: None, chosen: None }
+        Self { parquet, batch_size: None, chosen: None, deletes: None }
+    }
+
+    /// Reads files that carry deletes without their deleted rows.
+    #[must_use]
+    pub(super) fn with_deletes(mut self, deletes: ScanDeletes) -> Self {
+        self.deletes = Some(Arc::new(deletes));
+        self
     }
 
     /// Shows in plans how many files were chosen out of how many.
@@ -81,7 +99,7 @@ impl IcebergSource {
     }
 
     fn over(&self, parquet: ParquetSource) -> Self {
-        Self { parquet, batch_size: self.batch_size, chosen: self.chosen.clone() }
+        Self { parquet, ..self.clone() }
     }
 
     fn rewrap(&self, inner: &Arc<dyn FileSource>) -> Result<Arc<dyn FileSource>> {
@@ -127,11 +145,27 @@ impl FileSource for IcebergSource {
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
         let inner = match self.batch_size {
-            Some(rows) => {
-                self.parquet.with_batch_size(rows).create_morselizer(store, config, partition)
-            }
-            None => self.parquet.create_morselizer(store, config, partition),
+            Some(rows) => self.parquet.with_batch_size(rows).create_morselizer(
+                Arc::clone(&store),
+                config,
+                partition,
+            ),
+            None => self.parquet.create_morselizer(Arc::clone(&store), config, partition),
         }?;
+        let inner = match &self.deletes {
+            None => inner,
+            Some(deletes) => {
+                let masked = MaskedSource {
+                    whole: deletes.whole.clone(),
+                    asked: self.parquet.clone(),
+                    batch_rows: self.batch_size.unwrap_or(BATCH_ROWS),
+                    store,
+                    config: config.clone(),
+                    partition,
+                };
+                Box::new(DeletingMorselizer::new(inner, Arc::clone(deletes), masked))
+            }
+        };
         Ok(Box::new(GuardedMorselizer::new(inner, config.object_store_url.as_str())))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema as ArrowSchema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Statistics;
@@ -14,7 +14,8 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, lit};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::execution::context::SessionState;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use fjord_catalog::catalog::Catalog;
@@ -26,10 +27,12 @@ use fjord_catalog::spec::{
 };
 use fjord_catalog::storage::Resolved;
 use fjord_catalog::table::Table;
+use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use url::Url;
 
 use super::adapter::FieldIdAdapterFactory;
+use super::deletes::{Attachments, DeleteCache, Loader, ScanDeletes, extended};
 use super::footer::{FooterCache, FooterReaderFactory};
 use super::source::{Chosen, IcebergSource};
 use super::statistics::FileStatistics;
@@ -106,23 +109,12 @@ impl IcebergTable {
         &self.iceberg_schema
     }
 
-    fn refuse_deletes(&self, plan: &FilePlan) -> Result<()> {
-        if plan.delete_files == 0 {
-            return Ok(());
-        }
-        Err(Error::unsupported(format!(
-            "table \"{}.{}\": its snapshot has {} delete files, which cannot be applied yet; compact the table with the engine that wrote them",
-            self.catalog.name(),
-            self.table.name(),
-            plan.delete_files
-        )))
-    }
-
     /// Files by store, with their statistics; a table may span several buckets.
     fn by_store(
         &self,
         files: &[PlannedFile],
         statistics: &FileStatistics,
+        deletes: &mut Attachments<'_>,
     ) -> Result<Vec<StoreFiles>> {
         let mut stores: BTreeMap<Url, StoreFiles> = BTreeMap::new();
         for planned in files {
@@ -142,15 +134,78 @@ impl IcebergTable {
                 e_tag: None,
                 version: None,
             });
-            // Not `with_statistics`: that claims partition values are never NULL.
-            partitioned.statistics = Some(Arc::new(statistics.of_file(file, planned.spec_id)?));
-            stores
-                .entry(at.store_url.clone())
-                .or_insert_with(|| StoreFiles { at, files: Vec::new() })
-                .files
-                .push(partitioned);
+            // Not `with_statistics`: that claims partition values are never NULL. What it says is
+            // of the whole file, deleted rows too: it only ever excludes.
+            let of_file = Arc::new(statistics.of_file(file, planned.spec_id)?);
+            partitioned.statistics = Some(Arc::clone(&of_file));
+            let store = stores.entry(at.store_url.clone()).or_insert_with(|| StoreFiles {
+                at,
+                files: Vec::new(),
+                statistics: Vec::new(),
+            });
+            match deletes.of_file(planned)? {
+                None => store.statistics.push(of_file),
+                Some(attached) => {
+                    store.statistics.push(Arc::new(attached.without_deleted(&of_file)));
+                    partitioned.extensions.insert(attached);
+                }
+            }
+            store.files.push(partitioned);
         }
         Ok(stores.into_values().collect())
+    }
+
+    /// Reads the files of `plan`.
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        plan: &FilePlan,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (metadata, storage) = (self.table.metadata(), self.catalog.storage());
+        let statistics =
+            FileStatistics::new(metadata, &self.iceberg_schema, Arc::clone(&self.schema));
+        let mut deletes = Attachments::new(storage, metadata, &self.iceberg_schema);
+        let stores = self.by_store(&plan.files, &statistics, &mut deletes)?;
+        let request = Request {
+            projection,
+            limit,
+            chosen: chosen(plan),
+            without_nan: without_nan(&plan.files, &self.iceberg_schema),
+            deletes: deletes.finish(),
+        };
+        let mut scans = stores
+            .into_iter()
+            .map(|store| self.scan_store(state, store, &statistics, &request))
+            .collect::<Result<Vec<_>>>()?;
+        match (scans.pop(), scans.is_empty()) {
+            (None, _) => Ok(Arc::new(EmptyExec::new(projected(&self.schema, projection)?))),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                scans.push(last);
+                Ok(UnionExec::try_new(scans)?)
+            }
+        }
+    }
+
+    /// How many of the rows of `files` are already deleted.
+    ///
+    /// # Errors
+    /// Those of reading the delete files, and the columns by which they delete.
+    pub async fn count_deleted(&self, state: &SessionState, files: &[PlannedFile]) -> Result<u64> {
+        let files: Vec<PlannedFile> =
+            files.iter().filter(|file| file.deletes.is_some()).cloned().collect();
+        let stored: u64 = files.iter().map(|file| file.file.record_count()).sum();
+        let plan = FilePlan { files, ..FilePlan::default() };
+        let nothing = Vec::new();
+        let rows = self.scan_files(state, &plan, Some(&nothing), None)?;
+        let mut rows = execute_stream(rows, state.task_ctx())?;
+        let mut left = 0_u64;
+        while let Some(batch) = rows.try_next().await? {
+            left += batch.num_rows() as u64;
+        }
+        Ok(stored.saturating_sub(left))
     }
 
     fn scan_store(
@@ -165,11 +220,8 @@ impl IcebergTable {
         if runtime.object_store(&url).is_err() {
             runtime.register_object_store(&store.at.store_url, Arc::clone(&store.at.store));
         }
-        let total = statistics.of_files(store.statistics())?;
-        let footers = state
-            .config()
-            .get_extension::<FooterCache>()
-            .map_or_else(FooterCache::of_process, |cache| cache.as_ref().clone());
+        let total = statistics.of_files(store.statistics.iter().map(Arc::as_ref))?;
+        let footers = footers(state);
         let readers =
             FooterReaderFactory::new(Arc::clone(&store.at.store), &store.at.store_url, footers);
         let options = parquet_options(state);
@@ -186,7 +238,11 @@ impl IcebergTable {
             request.without_nan.clone(),
         )?;
         let partitions = state.config().target_partitions();
-        let source = IcebergSource::new(parquet).with_chosen(request.chosen);
+        let mut source = IcebergSource::new(parquet.clone()).with_chosen(request.chosen);
+        if let Some(hidden) = &request.deletes {
+            let deletes = self.scan_deletes(state, parquet, hidden, adapter.clone());
+            source = source.with_deletes(deletes);
+        }
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(balance(store.files, partitions))
             .with_expr_adapter(Some(Arc::new(adapter)))
@@ -201,6 +257,42 @@ impl IcebergTable {
             None => exec,
         })
     }
+
+    /// How the files with deletes are read: `parquet` and the `hidden` columns by whose values
+    /// rows were deleted.
+    fn scan_deletes(
+        &self,
+        state: &dyn Session,
+        parquet: ParquetSource,
+        hidden: &[FieldRef],
+        adapters: FieldIdAdapterFactory,
+    ) -> ScanDeletes {
+        let cache = state
+            .config()
+            .get_extension::<DeleteCache>()
+            .map_or_else(DeleteCache::of_process, |cache| cache.as_ref().clone());
+        let pool = Arc::clone(&state.runtime_env().memory_pool);
+        let loader = Loader::new(cache, footers(state), pool, adapters);
+        if hidden.is_empty() {
+            return ScanDeletes { loader, whole: parquet };
+        }
+        let mut whole = ParquetSource::new(extended(&self.schema, hidden))
+            .with_table_parquet_options(parquet.table_parquet_options().clone());
+        if let Some(readers) = parquet.parquet_file_reader_factory() {
+            whole = whole.with_parquet_file_reader_factory(Arc::clone(readers));
+        }
+        if let Some(bytes) = parquet.table_parquet_options().global.metadata_size_hint {
+            whole = whole.with_metadata_size_hint(bytes);
+        }
+        ScanDeletes { loader, whole }
+    }
+}
+
+fn footers(state: &dyn Session) -> FooterCache {
+    state
+        .config()
+        .get_extension::<FooterCache>()
+        .map_or_else(FooterCache::of_process, |cache| cache.as_ref().clone())
 }
 
 /// What a scan was asked for.
@@ -209,18 +301,16 @@ struct Request<'a> {
     limit: Option<usize>,
     chosen: Chosen,
     without_nan: HashSet<i32>,
+    /// Columns that only deletes need, when there are deletes.
+    deletes: Option<Vec<FieldRef>>,
 }
 
 /// The files of a scan that live in one store.
 struct StoreFiles {
     at: Resolved,
     files: Vec<PartitionedFile>,
-}
-
-impl StoreFiles {
-    fn statistics(&self) -> impl Iterator<Item = &Statistics> {
-        self.files.iter().filter_map(|file| file.statistics.as_deref())
-    }
+    /// Of the rows that are not deleted, file by file.
+    statistics: Vec<Arc<Statistics>>,
 }
 
 #[async_trait]
@@ -263,36 +353,20 @@ impl TableProvider for IcebergTable {
                     .map_err(Error::from)?
             }
         };
-        self.refuse_deletes(&plan)?;
         if let (Some(limit), true) = (limit, filters.is_empty()) {
             keep_enough(&mut plan.files, limit);
         }
-        let statistics = FileStatistics::new(
-            self.table.metadata(),
-            &self.iceberg_schema,
-            Arc::clone(&self.schema),
-        );
-        let chosen = Chosen {
-            files: plan.files.len() as u64,
-            files_total: plan.files_total,
-            manifests: plan.manifests_total - plan.manifests_skipped,
-            manifests_total: plan.manifests_total,
-        };
-        let without_nan = without_nan(&plan.files, &self.iceberg_schema);
-        let request = Request { projection, limit, chosen, without_nan };
-        let mut scans = self
-            .by_store(&plan.files, &statistics)?
-            .into_iter()
-            .map(|store| self.scan_store(state, store, &statistics, &request))
-            .collect::<Result<Vec<_>>>()?;
-        match (scans.pop(), scans.is_empty()) {
-            (None, _) => Ok(Arc::new(EmptyExec::new(projected(&self.schema, projection)?))),
-            (Some(only), true) => Ok(only),
-            (Some(last), false) => {
-                scans.push(last);
-                UnionExec::try_new(scans)
-            }
-        }
+        Ok(self.scan_files(state, &plan, projection, limit)?)
+    }
+}
+
+fn chosen(plan: &FilePlan) -> Chosen {
+    Chosen {
+        files: plan.files.len() as u64,
+        files_total: plan.files_total,
+        manifests: plan.manifests_total - plan.manifests_skipped,
+        manifests_total: plan.manifests_total,
+        files_with_deletes: plan.files.iter().filter(|f| f.deletes.is_some()).count() as u64,
     }
 }
 
@@ -319,7 +393,10 @@ fn keep_enough(files: &mut Vec<PlannedFile>, limit: usize) {
         .iter()
         .take_while(|planned| {
             let wanted = missing > 0;
-            missing = missing.saturating_sub(planned.file.record_count());
+            // Of a file with deletes there may be nothing left.
+            if planned.deletes.is_none() {
+                missing = missing.saturating_sub(planned.file.record_count());
+            }
             wanted
         })
         .count();

@@ -9,6 +9,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use fjord_catalog::change::{CommitOptions, RowsChange};
 use fjord_catalog::predicate::Predicate;
+use fjord_catalog::table::Table;
 use sqlparser::ast::{self, Visit, Visitor};
 
 use std::ops::ControlFlow;
@@ -20,6 +21,7 @@ use super::provider::PlanningContext;
 use super::spelling::Spellings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::filter::to_predicate;
+use crate::iceberg::table::IcebergTable;
 use crate::iceberg::types::to_arrow_schema;
 use crate::numbers::{exact, floats};
 use crate::query::{QueryResult, ResultKind};
@@ -210,6 +212,24 @@ fn bind(
     Ok(simplifier.simplify(expr)?)
 }
 
+/// Rows of the files to be removed that delete files had deleted before: they are not deleted again.
+async fn deleted_before(
+    ctx: &StatementContext,
+    name: &QualifiedName,
+    table: &Table,
+    filter: &Predicate,
+) -> Result<u64> {
+    let Some(snapshot) = table.current_snapshot() else { return Ok(0) };
+    let mut plan = name.catalog.plan_files(table, snapshot, filter).await?;
+    plan.files.retain(|file| file.deletes.is_some());
+    // What is not removed whole is refused below.
+    if plan.files.is_empty() || !plan.files.iter().all(|file| file.all_rows_match) {
+        return Ok(0);
+    }
+    let table = IcebergTable::try_new(name.catalog.clone(), table.clone())?;
+    table.count_deleted(&ctx.state, &plan.files).await
+}
+
 /// Commits the removal of every file whose rows all match.
 async fn remove(
     ctx: &StatementContext,
@@ -220,6 +240,7 @@ async fn remove(
     let removed = if table.current_snapshot().is_none() || filter == Predicate::False {
         0
     } else {
+        let deleted_before = deleted_before(ctx, name, &table, &filter).await?;
         let change = RowsChange::OverwriteWhere { filter, files: Vec::new() };
         let committed = name
             .catalog
@@ -234,7 +255,7 @@ async fn remove(
                 .with_source(e),
                 _ => e.into(),
             })?;
-        committed.removed_rows
+        committed.removed_rows.saturating_sub(deleted_before)
     };
     let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
     let count: ArrayRef = Arc::new(UInt64Array::from(vec![removed]));
