@@ -184,7 +184,8 @@ impl IcebergTable {
             &self.iceberg_schema,
             self.table.metadata().properties(),
             request.without_nan.clone(),
-        )?;
+        )?
+        .with_history(self.table.metadata().schemas_iter());
         let partitions = state.config().target_partitions();
         let source = IcebergSource::new(parquet).with_chosen(request.chosen);
         let config = FileScanConfigBuilder::new(url, Arc::new(source))

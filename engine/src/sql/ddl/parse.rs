@@ -352,7 +352,7 @@ mod tests {
         let added = actions(
             "ALTER TABLE t ADD COLUMN a.b int COMMENT 'x', ADD COLUMN IF NOT EXISTS c varchar",
         );
-        assert!(matches!(&added[0], AlterAction::AddColumn { column, if_not_exists: false }
+        assert!(matches!(&added[0], AlterAction::AddColumn { column, if_not_exists: false, .. }
             if column.path == ["a", "b"] && column.comment.as_deref() == Some("x")));
         assert!(matches!(&added[1], AlterAction::AddColumn { if_not_exists: true, .. }));
         assert_eq!(actions("ALTER TABLE t ADD COLUMNS (a int, b map<string,int>)").len(), 2);
