@@ -374,8 +374,6 @@ fn properties_after(
     current.properties().clone()
 }
 
-/// Hazard: files without field ids are read by names that columns no longer have, or that others
-/// have taken since (stack §3).
 #[test]
 fn the_name_mapping_follows_columns_and_gives_no_name_to_another() {
     let rename = |from, to: &str| ColumnChange::Rename(path(from), to.to_owned());
@@ -445,4 +443,30 @@ fn properties_of_a_column_go_where_it_goes() {
         (format!("{bloom}place.x"), "true".to_owned()),
     ];
     assert_eq!(keys, expected);
+}
+
+#[test]
+fn the_inside_of_lists_and_maps_may_widen_but_is_not_a_field_like_others() {
+    let list = |ty| {
+        let element = NestedField::list_element(1, primitive(ty), false);
+        Type::List(ListType::new(Arc::new(element)))
+    };
+    let added = add("n", list(PrimitiveType::Int));
+    let set = |column, ty| ColumnChange::SetType(path(column), primitive(ty));
+    let schema = changed(&[added.clone(), set("N.Element", PrimitiveType::Long)]);
+    let element = schema.field_by_name("n.element").unwrap();
+    assert_eq!(*element.field_type, primitive(PrimitiveType::Long));
+    for change in [
+        ColumnChange::Drop(path("n.element")),
+        ColumnChange::Rename(path("n.element"), "inside".to_owned()),
+        ColumnChange::Drop(path("tags.value")),
+        ColumnChange::Move(path("tags.value"), ColumnPosition::First),
+        ColumnChange::Comment(path("tags.key"), Some("no".to_owned())),
+        set("n", PrimitiveType::Long),
+    ] {
+        let (kind, message) = refused(&[added.clone(), change.clone()]);
+        assert_eq!(kind, ErrorKind::InvalidArgument, "{change:?}: {message}");
+    }
+    let comment = ColumnChange::Comment(path("tags.value"), Some("what it says".to_owned()));
+    assert!(changed(&[comment]).field_by_name("tags.value").unwrap().doc.is_some());
 }
