@@ -17,7 +17,7 @@ def rows_of(arrow, *columns):
 
 
 def duck_rows(duck, lake, name, *columns):
-    picked = ", ".join(columns)
+    picked = ", ".join(f'"{column}"' for column in columns)
     result = duck.execute(f"SELECT {picked} FROM iceberg_scan('{lake.metadata_file(name)}')")
     return sorted(result.fetchall(), key=repr)
 
