@@ -195,7 +195,7 @@ def row_ranges(duck, metadata):
 
 
 def test_row_ids_are_given_once_and_kept(lake, duck):
-    """Hazard: rows change identity when their manifests are filtered or merged, or a table is upgraded (stack §2)."""
+    """No row changes identity when manifests are filtered or merged, or when a table is upgraded."""
     lake.sql("""
         CREATE SCHEMA s;
         CREATE TABLE s.t (id bigint, p varchar) WITH (partitioning = ARRAY['p'], "commit.manifest.min-count-to-merge" = '2');
