@@ -5,6 +5,7 @@ mod basics;
 mod replacing;
 mod conflicts;
 mod races;
+mod specs;
 mod row_ids;
 mod merging;
 mod unknown;
