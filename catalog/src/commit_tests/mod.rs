@@ -6,6 +6,7 @@ mod replacing;
 mod conflicts;
 mod deletes;
 mod races;
+mod specs;
 mod row_ids;
 mod merging;
 mod unknown;

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::ColumnChange;
+use super::default::{check_default, set_default, widen_defaults};
 use super::ids::{Ids, ids_of};
+use super::keys::follow_columns;
+use super::name_mapping::{NAME_MAPPING, mapping_after};
 use super::path::{Fields, edit_struct, find, invalid, is_same};
+use super::position::{insert, move_to};
+use super::{ColumnChange, ColumnPosition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::check_name;
 use crate::spec::{
@@ -43,11 +47,20 @@ pub fn change_columns(
             let message = format!("the changed schema is not valid: {}", e.message());
             Error::new(ErrorKind::InvalidArgument, message).with_source(e)
         })?;
-    Ok(vec![
+    let mut more = follow_columns(metadata.properties(), schema, &changed);
+    if let Some(json) = metadata.properties().get(NAME_MAPPING)
+        && let Some(json) = mapping_after(json, schema, &changed)?
+    {
+        let updates = [(NAME_MAPPING.to_owned(), json)].into();
+        more.push(TableUpdate::SetProperties { updates });
+    }
+    let mut updates = vec![
         TableUpdate::AddSchema { schema: changed },
         // The schema that was added last: its id may be assigned anew when a race was lost.
         TableUpdate::SetCurrentSchema { schema_id: -1 },
-    ])
+    ];
+    updates.append(&mut more);
+    Ok(updates)
 }
 
 fn apply(
@@ -62,16 +75,30 @@ fn apply(
         | ColumnChange::Rename(path, _)
         | ColumnChange::SetType(path, _)
         | ColumnChange::DropNotNull(path)
+        | ColumnChange::Move(path, _)
+        | ColumnChange::SetDefault(path, _)
         | ColumnChange::Comment(path, _) => path,
     };
     let Some((name, parents)) = path.split_last() else {
         return Err(Error::new(ErrorKind::InvalidArgument, "a column needs a name"));
     };
     let mut edit = |siblings: &Fields| match change {
-        ColumnChange::Add { ty, doc, default, .. } => {
-            let new = NewColumn { path, name, ty, doc: doc.as_deref(), default: default.as_ref() };
+        ColumnChange::Add { ty, required, doc, default, position, .. } => {
+            let new = NewColumn {
+                path,
+                name,
+                ty,
+                required: *required,
+                doc: doc.as_deref(),
+                default: default.as_ref(),
+                position,
+            };
             add(metadata, ids, siblings, &new)
         }
+        ColumnChange::Move(_, position) => move_to(siblings, name, position, path),
+        ColumnChange::SetDefault(_, default) => change_field(siblings, name, path, &mut |field| {
+            set_default(metadata.format_version(), field, default.as_ref(), path)
+        }),
         ColumnChange::Drop(_) => drop_column(metadata, siblings, name, path),
         ColumnChange::Rename(_, to) => rename(siblings, name, to, path),
         ColumnChange::SetType(_, ty) => {
@@ -92,8 +119,10 @@ struct NewColumn<'a> {
     path: &'a [String],
     name: &'a str,
     ty: &'a Type,
+    required: bool,
     doc: Option<&'a str>,
     default: Option<&'a Literal>,
+    position: &'a ColumnPosition,
 }
 
 fn add(
@@ -112,33 +141,14 @@ fn add(
         check_default(metadata.format_version(), new.ty, default, new.path)?;
         field.initial_default = Some(default.clone());
         field.write_default = Some(default.clone());
-    }
-    let mut changed = siblings.clone();
-    changed.push(Arc::new(field));
-    Ok(changed)
-}
-
-fn check_default(
-    version: FormatVersion,
-    ty: &Type,
-    default: &Literal,
-    path: &[String],
-) -> Result<()> {
-    if version < FormatVersion::V3 {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!(
-                "column {:?}: a default needs a table of format version 3, this one is {}",
-                path.join("."),
-                version as u8
-            ),
+    } else if new.required {
+        return Err(invalid(
+            new.path,
+            "cannot be NOT NULL without a default: rows are there already",
         ));
     }
-    let fits = match (ty, default) {
-        (Type::Primitive(ty), Literal::Primitive(value)) => ty.compatible(value) && !value.is_nan(),
-        _ => false,
-    };
-    if fits { Ok(()) } else { Err(invalid(path, &format!("has a default that is no {ty}"))) }
+    field.required = new.required;
+    insert(siblings, Arc::new(field), new.position, new.path)
 }
 
 /// Types that a format version lacks, at any depth.
@@ -254,25 +264,9 @@ fn set_type(field: &mut NestedField, to: &Type, path: &[String]) -> Result<()> {
             ),
         ));
     }
-    for default in [&mut field.initial_default, &mut field.write_default] {
-        *default = default.take().map(|value| widened(value, to));
-    }
+    widen_defaults(field, to);
     *field.field_type = to.clone();
     Ok(())
-}
-
-/// A default keeps its value when its column widens.
-fn widened(value: Literal, to: &Type) -> Literal {
-    use crate::spec::PrimitiveLiteral as L;
-    match (value, to) {
-        (Literal::Primitive(L::Int(v)), Type::Primitive(PrimitiveType::Long)) => {
-            Literal::long(i64::from(v))
-        }
-        (Literal::Primitive(L::Float(v)), Type::Primitive(PrimitiveType::Double)) => {
-            Literal::double(f64::from(v.0))
-        }
-        (value, _) => value,
-    }
 }
 
 fn drop_not_null(metadata: &TableMetadata, field: &mut NestedField, path: &[String]) -> Result<()> {

@@ -53,12 +53,45 @@ fn edit_type(
         (Type::Map(_), Some(name)) if name.eq_ignore_ascii_case("key") => {
             Err(invalid(full, "lies in a map key; keys cannot be changed without breaking readers"))
         }
+        (Type::List(list), None) if is_inside(full, &["element"]) => {
+            let before = vec![Arc::clone(&list.element_field)];
+            let [element] = edit_inside(before, full, edit)?;
+            Ok(Type::List(ListType::new(element)))
+        }
+        (Type::Map(map), None) if is_inside(full, &["key", "value"]) => {
+            let before = vec![Arc::clone(&map.key_field), Arc::clone(&map.value_field)];
+            let [key, value] = edit_inside(before, full, edit)?;
+            if key != map.key_field {
+                return Err(invalid(full, "is a map key; keys cannot be changed"));
+            }
+            Ok(Type::Map(MapType::new(key, value)))
+        }
         (Type::List(_), _) => Err(invalid(full, "passes a list: name its inside with \"element\"")),
         (Type::Map(_), _) => Err(invalid(full, "passes a map: name its inside with \"value\"")),
         (Type::Primitive(ty), _) => {
             Err(invalid(full, &format!("passes a column of type {ty}, which has no fields")))
         }
     }
+}
+
+/// Whether the path ends in one of the names that stand for the inside of a list or map.
+fn is_inside(full: &[String], names: &[&str]) -> bool {
+    full.last().is_some_and(|last| names.iter().any(|name| last.eq_ignore_ascii_case(name)))
+}
+
+/// Edits the inside of a list or map, which can neither grow nor shrink nor change its names.
+fn edit_inside<const N: usize>(
+    before: Fields,
+    full: &[String],
+    edit: &mut dyn FnMut(&Fields) -> Result<Fields>,
+) -> Result<[NestedFieldRef; N]> {
+    let refused =
+        || invalid(full, "is the inside of a list or map: its type or comment may change");
+    let after = edit(&before)?;
+    if !after.iter().map(|field| &field.name).eq(before.iter().map(|field| &field.name)) {
+        return Err(refused());
+    }
+    after.try_into().map_err(|_: Fields| refused())
 }
 
 /// The position of the field called `name`: as spelt, else regardless of case.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ColumnChange, change_columns, set_properties, unset_properties};
+use super::{
+    ColumnChange, ColumnPosition, NAME_MAPPING, change_columns, set_properties, unset_properties,
+};
 use crate::error::{ErrorKind, Result};
 use crate::spec::{
     FormatVersion, ListType, Literal, MapType, NestedField, NullOrder, PartitionSpec,
@@ -106,7 +108,14 @@ fn refused(changes: &[ColumnChange]) -> (ErrorKind, String) {
 }
 
 fn add(dotted: &str, ty: Type) -> ColumnChange {
-    ColumnChange::Add { path: path(dotted), ty, doc: None, default: None }
+    ColumnChange::Add {
+        path: path(dotted),
+        ty,
+        required: false,
+        doc: None,
+        default: None,
+        position: ColumnPosition::Last,
+    }
 }
 
 #[test]
@@ -246,8 +255,10 @@ fn defaults_need_format_3_and_a_value_of_the_type() {
     let with = |default| ColumnChange::Add {
         path: path("n"),
         ty: primitive(PrimitiveType::Int),
+        required: false,
         doc: None,
         default: Some(default),
+        position: ColumnPosition::Last,
     };
     assert_eq!(refused(&[with(Literal::int(7))]).0, ErrorKind::Unsupported);
     let wrong = change(FormatVersion::V3, &[with(Literal::string("7"))]).unwrap_err();
@@ -283,4 +294,179 @@ fn properties_are_set_and_unset_but_not_reserved_ones() {
         let unset = unset_properties(&metadata, &[key.to_owned()]).unwrap_err();
         assert_eq!(unset.kind(), ErrorKind::InvalidArgument);
     }
+}
+
+fn names(schema: &Schema) -> Vec<&str> {
+    schema.as_struct().fields().iter().map(|field| field.name.as_str()).collect()
+}
+
+#[test]
+fn columns_are_put_in_their_place_at_every_level() {
+    let put = |column, position| ColumnChange::Move(path(column), position);
+    let after = |name: &str| ColumnPosition::After(name.to_owned());
+    let schema = changed(&[
+        put("sorted", ColumnPosition::First),
+        put("ID", after("CUSTOMERID")),
+        put("Point.y", ColumnPosition::First),
+        ColumnChange::Add {
+            path: path("Point.z"),
+            ty: primitive(PrimitiveType::Int),
+            required: false,
+            doc: None,
+            default: None,
+            position: after("Y"),
+        },
+        put("price", ColumnPosition::Last),
+    ]);
+    let expected = ["sorted", "customerId", "id", "Point", "points", "tags", "day", "price"];
+    assert_eq!(names(&schema), expected);
+    let point = schema.field_by_name("Point").unwrap();
+    let Type::Struct(point) = point.field_type.as_ref() else { panic!("no struct") };
+    let inner: Vec<_> = point.fields().iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(inner, ["y", "z", "x"]);
+    assert_eq!(refused(&[put("id", after("nope"))]).0, ErrorKind::NotFound);
+    assert_eq!(refused(&[put("id", after("ID"))]).0, ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_changed_default_is_for_rows_to_come() {
+    let add = |required| ColumnChange::Add {
+        path: path("n"),
+        ty: primitive(PrimitiveType::Int),
+        required,
+        doc: None,
+        default: Some(Literal::int(7)),
+        position: ColumnPosition::Last,
+    };
+    let set = |default| ColumnChange::SetDefault(path("n"), default);
+    let field = |changes: &[ColumnChange]| {
+        let metadata = change(FormatVersion::V3, changes).unwrap();
+        NestedField::clone(metadata.current_schema().field_by_name("n").unwrap())
+    };
+    let field_set = field(&[add(false), set(Some(Literal::int(8)))]);
+    assert_eq!(field_set.initial_default, Some(Literal::int(7)));
+    assert_eq!(field_set.write_default, Some(Literal::int(8)));
+    let cleared = field(&[add(true), set(None)]);
+    assert_eq!((cleared.initial_default, cleared.write_default), (Some(Literal::int(7)), None));
+    assert!(cleared.required);
+    let wrong = change(FormatVersion::V3, &[add(false), set(Some(Literal::string("x")))]);
+    assert_eq!(wrong.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let old = [ColumnChange::SetDefault(path("price"), Some(Literal::decimal(1)))];
+    assert_eq!(refused(&old).0, ErrorKind::Unsupported);
+}
+
+/// The properties after `changes` of a table that has `properties`.
+fn properties_after(
+    properties: &[(&str, &str)],
+    changes: &[ColumnChange],
+) -> HashMap<String, String> {
+    let set = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let builder = metadata(FormatVersion::V2).into_builder(None).set_properties(set).unwrap();
+    let mut current = builder.build().unwrap().metadata;
+    for one in changes {
+        let updates = change_columns(&current, std::slice::from_ref(one)).unwrap();
+        let mut builder = current.into_builder(None);
+        for update in updates {
+            builder = update.apply(builder).unwrap();
+        }
+        current = builder.build().unwrap().metadata;
+    }
+    current.properties().clone()
+}
+
+#[test]
+fn the_name_mapping_follows_columns_and_gives_no_name_to_another() {
+    let rename = |from, to: &str| ColumnChange::Rename(path(from), to.to_owned());
+    let x = metadata(FormatVersion::V2).current_schema().field_id_by_name("Point.x").unwrap();
+    let last = metadata(FormatVersion::V2).last_column_id();
+    let mapping = serde_json::json!([
+        {"field-id": 2, "names": ["customerId"]},
+        {"field-id": 3, "names": ["Point"], "fields": [{"field-id": x, "names": ["x"]}]},
+        {"field-id": 6, "names": ["price"]},
+    ])
+    .to_string();
+    let after = |changes: &[ColumnChange]| -> serde_json::Value {
+        let properties = properties_after(&[(NAME_MAPPING, &mapping)], changes);
+        serde_json::from_str(&properties[NAME_MAPPING]).unwrap()
+    };
+    // The dropped `price` keeps its name, whoever takes it; so does the renamed `customerId`.
+    let found = after(&[
+        rename("customerId", "buyer"),
+        rename("Point.x", "left"),
+        ColumnChange::Drop(path("price")),
+        add("price", primitive(PrimitiveType::Int)),
+        add("customerId", primitive(PrimitiveType::Int)),
+        add("fresh", primitive(PrimitiveType::Int)),
+    ]);
+    let expected: serde_json::Value = serde_json::json!([
+        {"field-id": 2, "names": ["customerId", "buyer"]},
+        {"field-id": 3, "names": ["Point"], "fields": [{"field-id": x, "names": ["x", "left"]}]},
+        {"field-id": 6, "names": ["price"]},
+        {"field-id": last + 3, "names": ["fresh"]},
+    ]);
+    assert_eq!(found, expected);
+    let swapped =
+        after(&[rename("price", "p"), rename("customerId", "price"), rename("p", "customerId")]);
+    assert_eq!(swapped[0]["names"], serde_json::json!(["customerId"]));
+    assert_eq!(swapped[2]["names"], serde_json::json!(["price", "p"]));
+    let broken = metadata(FormatVersion::V2)
+        .into_builder(None)
+        .set_properties([(NAME_MAPPING.to_owned(), "{".to_owned())].into())
+        .unwrap();
+    let broken = broken.build().unwrap().metadata;
+    let e = change_columns(&broken, &[rename("price", "p")]).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn properties_of_a_column_go_where_it_goes() {
+    let metrics = "write.metadata.metrics.column.";
+    let bloom = "write.parquet.bloom-filter-enabled.column.";
+    let found = properties_after(
+        &[
+            (&format!("{metrics}price"), "none"),
+            (&format!("{bloom}Point.x"), "true"),
+            (&format!("{metrics}sorted"), "full"),
+            (&format!("{metrics}customerId"), "counts"),
+        ],
+        &[
+            ColumnChange::Rename(path("Point"), "place".to_owned()),
+            ColumnChange::Drop(path("price")),
+            ColumnChange::Rename(path("customerId"), "price".to_owned()),
+        ],
+    );
+    let mut keys: Vec<_> = found.into_iter().filter(|(key, _)| key.starts_with("write.")).collect();
+    keys.sort();
+    let expected = [
+        (format!("{metrics}price"), "counts".to_owned()),
+        (format!("{metrics}sorted"), "full".to_owned()),
+        (format!("{bloom}place.x"), "true".to_owned()),
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn the_inside_of_lists_and_maps_may_widen_but_is_not_a_field_like_others() {
+    let list = |ty| {
+        let element = NestedField::list_element(1, primitive(ty), false);
+        Type::List(ListType::new(Arc::new(element)))
+    };
+    let added = add("n", list(PrimitiveType::Int));
+    let set = |column, ty| ColumnChange::SetType(path(column), primitive(ty));
+    let schema = changed(&[added.clone(), set("N.Element", PrimitiveType::Long)]);
+    let element = schema.field_by_name("n.element").unwrap();
+    assert_eq!(*element.field_type, primitive(PrimitiveType::Long));
+    for change in [
+        ColumnChange::Drop(path("n.element")),
+        ColumnChange::Rename(path("n.element"), "inside".to_owned()),
+        ColumnChange::Drop(path("tags.value")),
+        ColumnChange::Move(path("tags.value"), ColumnPosition::First),
+        ColumnChange::Comment(path("tags.key"), Some("no".to_owned())),
+        set("n", PrimitiveType::Long),
+    ] {
+        let (kind, message) = refused(&[added.clone(), change.clone()]);
+        assert_eq!(kind, ErrorKind::InvalidArgument, "{change:?}: {message}");
+    }
+    let comment = ColumnChange::Comment(path("tags.value"), Some("what it says".to_owned()));
+    assert!(changed(&[comment]).field_by_name("tags.value").unwrap().doc.is_some());
 }

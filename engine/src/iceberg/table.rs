@@ -236,7 +236,8 @@ impl IcebergTable {
             &self.iceberg_schema,
             self.table.metadata().properties(),
             request.without_nan.clone(),
-        )?;
+        )?
+        .with_history(self.table.metadata().schemas_iter());
         let partitions = state.config().target_partitions();
         let mut source = IcebergSource::new(parquet.clone()).with_chosen(request.chosen);
         if let Some(hidden) = &request.deletes {

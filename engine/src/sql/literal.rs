@@ -10,7 +10,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A literal as it was written, before its column's type is known to fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum WrittenLiteral {
+pub enum WrittenLiteral {
     /// Digits with an optional sign, point and exponent.
     Number(String),
     /// Quoted text, also that of `DATE '…'` and its kind.

@@ -1,9 +1,11 @@
 //! Field ids for data files that were written without any (spec, "Column Projection").
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use fjord_catalog::evolve::NAME_MAPPING;
+use fjord_catalog::spec::{NestedField, NestedFieldRef, SchemaRef, Type};
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +13,7 @@ use crate::iceberg::types::{FIELD_ID, field_id};
 
 /// Names of fields at one level and what they mean; lists have a field `element`, maps `key` and
 /// `value`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NameMapping {
     by_name: HashMap<String, Arc<Mapped>>,
 }
@@ -19,6 +21,8 @@ pub(super) struct NameMapping {
 #[derive(Debug)]
 struct Mapped {
     id: Option<i32>,
+    /// Several columns have had the name, one after the other.
+    ambiguous: bool,
     inner: NameMapping,
 }
 
@@ -39,7 +43,7 @@ impl NameMapping {
         let entries: Vec<Entry> = serde_json::from_str(json).map_err(|e| {
             Error::new(
                 ErrorKind::Corrupt,
-                format!("property {:?} is not a name mapping", super::NAME_MAPPING),
+                format!("property {NAME_MAPPING:?} is not a name mapping"),
             )
             .with_source(e)
         })?;
@@ -50,7 +54,7 @@ impl NameMapping {
         let mut by_name = HashMap::new();
         for entry in entries {
             let inner = Self::of_entries(entry.fields);
-            let mapped = Arc::new(Mapped { id: entry.field_id, inner });
+            let mapped = Arc::new(Mapped { id: entry.field_id, ambiguous: false, inner });
             for name in entry.names {
                 by_name.insert(name, Arc::clone(&mapped));
             }
@@ -58,52 +62,83 @@ impl NameMapping {
         Self { by_name }
     }
 
-    /// The table's present names.
-    pub(super) fn of_fields(fields: &Fields) -> Self {
-        let by_name = fields
-            .iter()
-            .map(|field| {
-                let mapped =
-                    Mapped { id: field_id(field), inner: Self::of_type(field.data_type()) };
-                (field.name().clone(), Arc::new(mapped))
+    /// All names that the table's columns have ever had. One that several columns have had, one after
+    /// the other, says nothing: a file that has it is refused.
+    pub(super) fn of_history(schemas: &[SchemaRef]) -> Self {
+        let levels: Vec<&[NestedFieldRef]> =
+            schemas.iter().map(|schema| schema.as_struct().fields()).collect();
+        Self::of_levels(&levels)
+    }
+
+    fn of_levels(levels: &[&[NestedFieldRef]]) -> Self {
+        let mut ids: HashMap<&str, BTreeSet<i32>> = HashMap::new();
+        let mut versions: HashMap<i32, Vec<&NestedField>> = HashMap::new();
+        for field in levels.iter().flat_map(|level| level.iter()) {
+            ids.entry(&field.name).or_default().insert(field.id);
+            versions.entry(field.id).or_default().push(field);
+        }
+        let by_name = ids
+            .into_iter()
+            .map(|(name, ids)| {
+                let id = ids.first().copied().filter(|_| ids.len() == 1);
+                let versions = id.and_then(|id| versions.get(&id));
+                let inner = versions.map_or_else(Self::default, |fields| Self::of_versions(fields));
+                let mapped = Mapped { id, ambiguous: id.is_none(), inner };
+                (name.to_owned(), Arc::new(mapped))
             })
             .collect();
         Self { by_name }
     }
 
-    fn of_type(ty: &DataType) -> Self {
-        match ty {
-            DataType::Struct(fields) => Self::of_fields(fields),
-            DataType::List(element) => Self::of_fields(&Fields::from(vec![Arc::clone(element)])),
-            DataType::Map(entries, _) => Self::of_type(entries.data_type()),
-            _ => Self::default(),
-        }
+    /// What is inside a field, in all the versions that it has had.
+    fn of_versions(fields: &[&NestedField]) -> Self {
+        let insides: Vec<Vec<NestedFieldRef>> = fields
+            .iter()
+            .map(|field| match field.field_type.as_ref() {
+                Type::Primitive(_) => Vec::new(),
+                Type::Struct(inner) => inner.fields().to_vec(),
+                Type::List(list) => vec![Arc::clone(&list.element_field)],
+                Type::Map(map) => vec![Arc::clone(&map.key_field), Arc::clone(&map.value_field)],
+            })
+            .collect();
+        let levels: Vec<&[NestedFieldRef]> = insides.iter().map(Vec::as_slice).collect();
+        Self::of_levels(&levels)
     }
 
     /// The file's fields, with the ids that their names stand for.
-    pub(super) fn apply(&self, fields: &Fields) -> Fields {
+    ///
+    /// # Errors
+    /// `Unsupported` for a name that has meant several columns.
+    pub(super) fn apply(&self, fields: &Fields) -> Result<Fields> {
         fields.iter().map(|field| self.field(field, field.name())).collect()
     }
 
-    fn field(&self, field: &FieldRef, name: &str) -> FieldRef {
-        let Some(mapped) = self.by_name.get(name) else { return Arc::clone(field) };
-        let data_type = mapped.inner.ty(field.data_type());
+    fn field(&self, field: &FieldRef, name: &str) -> Result<FieldRef> {
+        let Some(mapped) = self.by_name.get(name) else { return Ok(Arc::clone(field)) };
+        if mapped.ambiguous {
+            return Err(Error::unsupported(format!(
+                "a data file has no field ids, and several columns have had the name {name:?} that \
+                 is in it; say which one is meant with the table property {NAME_MAPPING:?}"
+            )));
+        }
+        let data_type = mapped.inner.ty(field.data_type())?;
         let mut metadata = field.metadata().clone();
         if let Some(id) = mapped.id {
             metadata.insert(FIELD_ID.to_owned(), id.to_string());
         }
-        Arc::new(Field::new(field.name(), data_type, field.is_nullable()).with_metadata(metadata))
+        let read = Field::new(field.name(), data_type, field.is_nullable());
+        Ok(Arc::new(read.with_metadata(metadata)))
     }
 
-    fn ty(&self, ty: &DataType) -> DataType {
-        match ty {
-            DataType::Struct(fields) => DataType::Struct(self.apply(fields)),
+    fn ty(&self, ty: &DataType) -> Result<DataType> {
+        Ok(match ty {
+            DataType::Struct(fields) => DataType::Struct(self.apply(fields)?),
             // Writers name the inside of lists and maps as they like; the mapping does not.
-            DataType::List(element) => DataType::List(self.field(element, "element")),
-            DataType::LargeList(element) => DataType::LargeList(self.field(element, "element")),
+            DataType::List(element) => DataType::List(self.field(element, "element")?),
+            DataType::LargeList(element) => DataType::LargeList(self.field(element, "element")?),
             DataType::Map(entries, sorted) => match entries.data_type() {
                 DataType::Struct(pair) if pair.len() == 2 => {
-                    let pair = vec![self.field(&pair[0], "key"), self.field(&pair[1], "value")];
+                    let pair = vec![self.field(&pair[0], "key")?, self.field(&pair[1], "value")?];
                     let entries =
                         entries.as_ref().clone().with_data_type(DataType::Struct(pair.into()));
                     DataType::Map(Arc::new(entries), *sorted)
@@ -111,7 +146,7 @@ impl NameMapping {
                 _ => ty.clone(),
             },
             _ => ty.clone(),
-        }
+        })
     }
 }
 

@@ -5,7 +5,7 @@ mod nested;
 mod float;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
@@ -13,7 +13,8 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column, NotExpr, lit};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
-use fjord_catalog::spec::Schema;
+use fjord_catalog::evolve::NAME_MAPPING;
+use fjord_catalog::spec::{Schema, SchemaRef as IcebergSchemaRef};
 
 use self::float::{Unbounded, excludes_nan, is_float};
 use self::mapping::NameMapping;
@@ -21,16 +22,17 @@ use self::nested::{Nested, NestedExpr};
 use super::types::{field_id, literal_to_scalar};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Where the format keeps names for files that were written without field ids.
-const NAME_MAPPING: &str = "schema.name-mapping.default";
-
 /// What a scan must know of the table to read any of its files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Columns {
     /// Values of columns that a file lacks, where they are not NULL, by field id.
     defaults: HashMap<i32, ScalarValue>,
-    /// For files without field ids; `None`: by the table's present names.
+    /// For files without field ids; `None`: by all the names that the columns have had.
     mapping: Option<NameMapping>,
+    /// The schemas that the table has had, the one that is read among them.
+    schemas: Vec<IcebergSchemaRef>,
+    /// The names in `schemas`; few tables have a file that asks for them.
+    history: OnceLock<NameMapping>,
     /// Columns that hold no NaN in any file of the scan, by field id.
     without_nan: HashSet<i32>,
 }
@@ -38,7 +40,7 @@ struct Columns {
 /// Makes adapters that find columns by field id.
 ///
 /// A file's field ids decide. In a file that has none at all, names decide: by the table's name
-/// mapping if it has one, else by the columns' present names, exactly as spelt.
+/// mapping if it has one, else by the names that the columns have or had, exactly as spelt.
 #[derive(Debug, Clone)]
 pub struct FieldIdAdapterFactory {
     columns: Arc<Columns>,
@@ -73,7 +75,22 @@ impl FieldIdAdapterFactory {
                 Some(literal_to_scalar(&field.field_type, Some(default)).map(|value| (*id, value)))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { columns: Arc::new(Columns { defaults, mapping, without_nan }) })
+        let schemas = vec![Arc::new(schema.clone())];
+        let history = OnceLock::new();
+        Ok(Self { columns: Arc::new(Columns { defaults, mapping, schemas, history, without_nan }) })
+    }
+
+    /// The same, for a table that has had other schemas too: they know the names that files without
+    /// field ids may still use.
+    #[must_use]
+    pub fn with_history<'a>(
+        mut self,
+        schemas: impl IntoIterator<Item = &'a IcebergSchemaRef>,
+    ) -> Self {
+        let columns = Arc::make_mut(&mut self.columns);
+        columns.schemas.extend(schemas.into_iter().map(Arc::clone));
+        columns.history = OnceLock::new();
+        self
     }
 }
 
@@ -86,10 +103,10 @@ impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
         let identified = if mapping::has_ids(physical_file_schema.fields()) {
             physical_file_schema.fields().clone()
         } else if let Some(mapping) = &self.columns.mapping {
-            mapping.apply(physical_file_schema.fields())
+            mapping.apply(physical_file_schema.fields())?
         } else {
-            NameMapping::of_fields(logical_file_schema.fields())
-                .apply(physical_file_schema.fields())
+            let names = || NameMapping::of_history(&self.columns.schemas);
+            self.columns.history.get_or_init(names).apply(physical_file_schema.fields())?
         };
         Ok(Arc::new(FieldIdAdapter {
             columns: Arc::clone(&self.columns),

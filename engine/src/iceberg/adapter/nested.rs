@@ -4,8 +4,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, RecordBatch, StructArray,
+};
+use arrow::compute::{CastOptions, cast_with_options, nullif};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
@@ -121,13 +123,26 @@ fn apply_struct(
         .iter()
         .map(|child| match child {
             Child::Field(index, inner) => inner.apply(source.column(*index)),
-            Child::Constant(value) => value.to_array_of_size(source.len()),
+            Child::Constant(value) => constant(value, source),
         })
         .collect::<datafusion::error::Result<Vec<_>>>()?;
     if columns.is_empty() {
         return Ok(Arc::new(StructArray::new_empty_fields(source.len(), source.nulls().cloned())));
     }
     Ok(Arc::new(StructArray::try_new(fields.clone(), columns, source.nulls().cloned())?))
+}
+
+/// A field that the file lacks: NULL where its struct is, since whoever takes the field out of the
+/// struct looks at the field alone.
+fn constant(value: &ScalarValue, parent: &StructArray) -> datafusion::error::Result<ArrayRef> {
+    let array = value.to_array_of_size(parent.len())?;
+    match parent.nulls() {
+        Some(nulls) if !value.is_null() => {
+            let absent = BooleanArray::new(!nulls.inner(), None);
+            Ok(nullif(&array, &absent)?)
+        }
+        _ => Ok(array),
+    }
 }
 
 fn apply_map(

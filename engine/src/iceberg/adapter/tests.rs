@@ -32,6 +32,16 @@ async fn read(
     table: &Schema,
     properties: &[(&str, &str)],
 ) -> datafusion::error::Result<RecordBatch> {
+    read_after(columns, table, properties, &[]).await
+}
+
+/// The same, where the table had other schemas before.
+async fn read_after(
+    columns: Vec<(Field, ArrayRef)>,
+    table: &Schema,
+    properties: &[(&str, &str)],
+    before: &[IcebergSchemaRef],
+) -> datafusion::error::Result<RecordBatch> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.parquet");
     let (fields, arrays): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
@@ -43,7 +53,7 @@ async fn read(
     let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let source = IcebergSource::new(ParquetSource::new(to_arrow_schema(table).unwrap()));
     let file = PartitionedFile::from_path(path.to_str().unwrap().to_owned())?;
-    let adapter = FieldIdAdapterFactory::try_new(table, &properties)?;
+    let adapter = FieldIdAdapterFactory::try_new(table, &properties)?.with_history(before);
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
         .with_file(file)
         .with_expr_adapter(Some(Arc::new(adapter)))
@@ -98,6 +108,42 @@ async fn a_re_added_name_does_not_show_the_old_values_of_a_file_without_ids() {
     let exchanged = table(vec![long(2, "a"), long(1, "b")]);
     let read = read(file, &exchanged, &[(NAME_MAPPING, mapping)]).await.unwrap();
     assert_eq!((column(&read, "a"), column(&read, "b")), (vec![Some(2)], vec![Some(1)]));
+}
+
+/// Hazard: a file without field ids in a table without a name mapping, whose columns were renamed
+/// since: their present names would find nothing, or another column's values (stack §3).
+#[tokio::test]
+async fn a_file_without_ids_is_read_by_the_names_that_its_columns_had() {
+    let file = || {
+        vec![
+            (Field::new("a", DataType::Int64, true), longs(&[1])),
+            (Field::new("b", DataType::Int64, true), longs(&[2])),
+        ]
+    };
+    let first = Arc::new(table(vec![long(1, "a"), long(2, "b")]));
+    let renamed = table(vec![long(1, "x"), long(2, "b")]);
+    let found = read_after(file(), &renamed, &[], &[Arc::clone(&first)]).await.unwrap();
+    assert_eq!((column(&found, "x"), column(&found, "b")), (vec![Some(1)], vec![Some(2)]));
+    let dropped = table(vec![long(1, "x")]);
+    let found = read_after(file(), &dropped, &[], &[Arc::clone(&first)]).await.unwrap();
+    assert_eq!(column(&found, "x"), [Some(1)]);
+    // `a` is another column now: nobody can say which of the two the file means.
+    let taken = table(vec![long(1, "x"), long(2, "b"), long(3, "a")]);
+    let refused = read_after(file(), &taken, &[], &[Arc::clone(&first)]).await.unwrap_err();
+    assert!(refused.to_string().contains("several columns have had the name"), "{refused}");
+    // Inside a struct that was renamed itself.
+    let point = |id, name, x: &str| {
+        let fields = StructType::new(vec![Arc::new(long(5, x))]);
+        table(vec![NestedField::optional(id, name, Type::Struct(fields))])
+    };
+    let stored =
+        StructArray::from(vec![(Arc::new(Field::new("x", DataType::Int64, true)), longs(&[7]))]);
+    let file =
+        vec![(Field::new("p", stored.data_type().clone(), true), Arc::new(stored) as ArrayRef)];
+    let before = [Arc::new(point(4, "p", "x")), Arc::new(point(4, "q", "x"))];
+    let found = read_after(file, &point(4, "q", "y"), &[], &before).await.unwrap();
+    let inner = found.column_by_name("q").unwrap().as_struct();
+    assert_eq!(inner.column_by_name("y").unwrap().as_primitive::<Int64Type>().value(0), 7);
 }
 
 #[tokio::test]

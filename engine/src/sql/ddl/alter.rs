@@ -6,13 +6,14 @@ use fjord_catalog::evolve::{ColumnChange, change_columns};
 use fjord_catalog::metastore::EntryKind;
 use fjord_catalog::name::TableName;
 use fjord_catalog::spec::{
-    FormatVersion, Literal, TableMetadata, TableUpdate, Transform, UnboundPartitionField,
+    FormatVersion, TableMetadata, TableUpdate, Transform, UnboundPartitionField,
 };
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::ast::{AlterAction, ObjectPath, PartitionDef};
 use crate::sql::ddl::columns::{field_at, partition_field, partition_spec, sort_order, spec_of};
 use crate::sql::ddl::settings::name_columns;
+use crate::sql::literal::literal_of_type;
 use crate::sql::scope::{
     Found, Resolved, SqlScope, find, not_found, refuse_metadata_name, wrong_kind,
 };
@@ -164,17 +165,32 @@ fn column_change(metadata: &TableMetadata, action: &AlterAction) -> Result<Optio
         Err(e) => Err(e),
     };
     Ok(match action {
-        AlterAction::AddColumn { column, if_not_exists } => {
+        AlterAction::AddColumn { column, if_not_exists, position } => {
             if *if_not_exists && exists(&column.path)? {
                 return Ok(None);
             }
-            refuse_v3(metadata, column.default.as_ref())?;
+            refuse_v3(metadata, column.default.is_some())?;
             Some(ColumnChange::Add {
                 path: column.path.clone(),
                 ty: column.ty.clone(),
+                required: column.required,
                 doc: column.comment.clone(),
                 default: column.default.clone(),
+                position: position.clone(),
             })
+        }
+        AlterAction::MoveColumn(path, position) => {
+            Some(ColumnChange::Move(path.clone(), position.clone()))
+        }
+        AlterAction::SetDefault(path, written) => {
+            refuse_v3(metadata, written.is_some())?;
+            let field = field_at(schema, path)?;
+            let default = written.as_ref().map(|w| literal_of_type(w, &field.field_type));
+            let default = default.transpose().map_err(|e| {
+                let message = format!("column {:?}: {e}", path.join("."));
+                Error::new(e.kind(), message).with_source(e)
+            })?;
+            Some(ColumnChange::SetDefault(path.clone(), default))
         }
         AlterAction::DropColumn { path, if_exists } => {
             if *if_exists && !exists(path)? {
@@ -200,8 +216,8 @@ fn column_change(metadata: &TableMetadata, action: &AlterAction) -> Result<Optio
     })
 }
 
-fn refuse_v3(metadata: &TableMetadata, default: Option<&Literal>) -> Result<()> {
-    if default.is_some() && metadata.format_version() < FormatVersion::V3 {
+fn refuse_v3(metadata: &TableMetadata, has_default: bool) -> Result<()> {
+    if has_default && metadata.format_version() < FormatVersion::V3 {
         return Err(Error::unsupported(
             "DEFAULT needs format version 3: ALTER TABLE … SET PROPERTIES format_version = 3",
         ));

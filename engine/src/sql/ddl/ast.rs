@@ -3,8 +3,11 @@
 
 use std::fmt;
 
+use fjord_catalog::evolve::ColumnPosition;
 use fjord_catalog::spec::{Literal, Transform, Type};
 use sqlparser::ast::Query;
+
+use crate::sql::literal::WrittenLiteral;
 
 /// A dotted name as it was written, outermost part first. Unquoted parts are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +185,13 @@ pub enum AlterAction {
         column: ColumnDef,
         /// Skip when it is there.
         if_not_exists: bool,
+        /// `FIRST`, `LAST` or `AFTER c`.
+        position: ColumnPosition,
     },
+    /// `ALTER COLUMN c FIRST`, `… AFTER d`.
+    MoveColumn(Vec<String>, ColumnPosition),
+    /// `ALTER COLUMN c SET DEFAULT x`; `None` for `DROP DEFAULT` and `SET DEFAULT NULL`.
+    SetDefault(Vec<String>, Option<WrittenLiteral>),
     /// `DROP COLUMN [IF EXISTS]`.
     DropColumn {
         /// The column.

@@ -188,6 +188,7 @@ pub(crate) fn partition_field(
     def: &PartitionDef,
 ) -> Result<UnboundPartitionField> {
     let (field, column) = source(schema, def)?;
+    check_partition_type(field, &column, def.transform)?;
     let name = def.name.clone().unwrap_or_else(|| partition_name(&column, def.transform));
     let taken = schema.as_struct().fields().iter().find(|f| f.name.eq_ignore_ascii_case(&name));
     if taken.is_some_and(|f| f.id != field.id || def.transform != Transform::Identity) {
@@ -201,6 +202,20 @@ pub(crate) fn partition_field(
         name,
         transform: def.transform,
     })
+}
+
+/// Refuses partition values that the format library cannot write into a manifest.
+fn check_partition_type(field: &NestedField, column: &str, transform: Transform) -> Result<()> {
+    let remedy = match field.field_type.as_primitive_type() {
+        _ if transform != Transform::Identity => return Ok(()),
+        Some(PrimitiveType::Uuid) => format!("partition by bucket(n, {column})"),
+        Some(PrimitiveType::Float) => "make the column a double".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Error::unsupported(format!(
+        "partitioning by the values of {column:?}, a {}, is not supported; {remedy}",
+        field.field_type
+    )))
 }
 
 /// The spec of these partition fields.

@@ -93,6 +93,7 @@ impl DdlStatement {
 
 #[cfg(test)]
 mod tests {
+    use fjord_catalog::evolve::ColumnPosition;
     use fjord_catalog::spec::{PrimitiveType, Transform, Type};
     use sqlparser::dialect::GenericDialect;
 
@@ -101,6 +102,7 @@ mod tests {
         AlterAction, AlterViewAction, CommentTarget, CreateTableStatement, Describe, IfTaken,
         LikePattern, ObjectPath, Show, TableElement,
     };
+    use crate::sql::literal::WrittenLiteral;
 
     fn parse(sql: &str) -> Result<Option<DdlStatement>> {
         let dialect = GenericDialect {};
@@ -352,7 +354,7 @@ mod tests {
         let added = actions(
             "ALTER TABLE t ADD COLUMN a.b int COMMENT 'x', ADD COLUMN IF NOT EXISTS c varchar",
         );
-        assert!(matches!(&added[0], AlterAction::AddColumn { column, if_not_exists: false }
+        assert!(matches!(&added[0], AlterAction::AddColumn { column, if_not_exists: false, .. }
             if column.path == ["a", "b"] && column.comment.as_deref() == Some("x")));
         assert!(matches!(&added[1], AlterAction::AddColumn { if_not_exists: true, .. }));
         assert_eq!(actions("ALTER TABLE t ADD COLUMNS (a int, b map<string,int>)").len(), 2);
@@ -387,6 +389,30 @@ mod tests {
             [AlterAction::CommentColumn(path("a").0, Some("x".to_owned()))]
         );
         assert_eq!(actions("ALTER TABLE t RENAME TO s.u"), [AlterAction::RenameTo(path("s.u"))]);
+    }
+
+    #[test]
+    fn alter_table_reads_places_and_defaults() {
+        let a = || path("a").0;
+        let moved = |position| [AlterAction::MoveColumn(a(), position)];
+        let after = ColumnPosition::After("b".to_owned());
+        assert_eq!(actions("ALTER TABLE t ALTER COLUMN a FIRST"), moved(ColumnPosition::First));
+        assert_eq!(actions("ALTER TABLE t ALTER COLUMN a LAST"), moved(ColumnPosition::Last));
+        assert_eq!(actions("ALTER TABLE t ALTER a AFTER B"), moved(after.clone()));
+        let added = actions("ALTER TABLE t ADD COLUMNS (c int NOT NULL DEFAULT 1 AFTER b, d int)");
+        let places: Vec<_> = added
+            .iter()
+            .map(|action| match action {
+                AlterAction::AddColumn { position, .. } => position.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(places, [after, ColumnPosition::Last]);
+        let default = |written| [AlterAction::SetDefault(a(), written)];
+        let one = Some(WrittenLiteral::Number("-1.5".to_owned()));
+        assert_eq!(actions("ALTER TABLE t ALTER COLUMN a SET DEFAULT -1.5"), default(one));
+        assert_eq!(actions("ALTER TABLE t ALTER COLUMN a SET DEFAULT NULL"), default(None));
+        assert_eq!(actions("ALTER TABLE t ALTER COLUMN a DROP DEFAULT"), default(None));
     }
 
     #[test]
@@ -445,15 +471,16 @@ mod tests {
     fn alter_table_refuses_what_it_would_drop() {
         for (sql, part) in [
             ("ALTER TABLE t ADD COLUMN a int NOT NULL", "NOT NULL"),
-            ("ALTER TABLE t ADD COLUMN a int FIRST", "FIRST"),
-            ("ALTER TABLE t ADD COLUMN a int AFTER b", "AFTER"),
+            ("ALTER TABLE t ADD COLUMN a int AFTER", "a column name"),
+            ("ALTER TABLE t ADD COLUMN a int FIRST AFTER b", "AFTER"),
             ("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0)", "CONSTRAINT"),
             ("ALTER TABLE t ADD PARTITION (dt = 1)", "PARTITION"),
             ("ALTER TABLE t DROP PARTITION (dt = 1)", "PARTITION"),
             ("ALTER TABLE t DROP COLUMN a CASCADE", "CASCADE"),
             ("ALTER TABLE t ALTER COLUMN a SET NOT NULL", "SET NOT NULL"),
-            ("ALTER TABLE t ALTER COLUMN a SET DEFAULT 1", "default"),
-            ("ALTER TABLE t ALTER COLUMN a DROP DEFAULT", "default"),
+            ("ALTER TABLE t ALTER COLUMN a SET DEFAULT 1 + 1", "+"),
+            ("ALTER TABLE t ALTER COLUMN a SET DEFAULT now()", "literal"),
+            ("ALTER TABLE t ALTER COLUMN a BEFORE b", "FIRST, LAST or AFTER"),
             ("ALTER TABLE t SET LOCATION 'x'", "SET LOCATION"),
             ("ALTER TABLE t SET PROPERTIES location = 'x'", "location"),
             ("ALTER TABLE t RENAME TO u, ADD COLUMN a int", "stand alone"),

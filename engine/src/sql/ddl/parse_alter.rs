@@ -1,5 +1,6 @@
 //! `ALTER …`, `COMMENT ON`, `CALL` from tokens.
 
+use fjord_catalog::evolve::ColumnPosition;
 use sqlparser::tokenizer::Token;
 
 use crate::error::{Error, Result};
@@ -8,7 +9,7 @@ use crate::sql::ddl::ast::{
     PropertyStyle, PropertyValue,
 };
 use crate::sql::ddl::cursor::Cursor;
-use crate::sql::ddl::parse_create::{column_after_name, sort_list};
+use crate::sql::ddl::parse_create::{column_after_name, sort_list, written_literal};
 use crate::sql::ddl::parse_properties::{property, property_key, property_list};
 use crate::sql::ddl::parse_terms::partition_def;
 use crate::sql::ddl::parse_type::parse_type;
@@ -119,30 +120,38 @@ fn add_columns(cursor: Tokens<'_, '_, '_, '_>, actions: &mut Vec<AlterAction>) -
     } else {
         vec![new_column(cursor)?]
     };
-    actions
-        .extend(columns.into_iter().map(|column| AlterAction::AddColumn { column, if_not_exists }));
+    actions.extend(columns.into_iter().map(|(column, position)| AlterAction::AddColumn {
+        column,
+        if_not_exists,
+        position,
+    }));
     Ok(())
 }
 
-fn new_column(cursor: Tokens<'_, '_, '_, '_>) -> Result<ColumnDef> {
+fn new_column(cursor: Tokens<'_, '_, '_, '_>) -> Result<(ColumnDef, ColumnPosition)> {
     let path = cursor.path("a column name")?;
     let column = column_after_name(cursor, path.0.clone())?;
-    refuse_position(cursor)?;
-    if column.required {
+    let position = position(cursor)?.unwrap_or_default();
+    if column.required && column.default.is_none() {
         return Err(Error::unsupported(format!(
             "column {path}: NOT NULL cannot be added, for rows already there have no value; \
-             add the column without it"
+             add the column without it, or with a DEFAULT"
         )));
     }
-    Ok(column)
+    Ok((column, position))
 }
 
-fn refuse_position(cursor: Tokens<'_, '_, '_, '_>) -> Result<()> {
-    if cursor.peek_word(0, "first") || cursor.peek_word(0, "after") {
-        return cursor
-            .unsupported("FIRST and AFTER are not supported: columns are added at the end");
-    }
-    Ok(())
+/// `FIRST`, `LAST` or `AFTER c`, where `c` is a sibling of the column.
+fn position(cursor: Tokens<'_, '_, '_, '_>) -> Result<Option<ColumnPosition>> {
+    Ok(if cursor.eat(&["first"]) {
+        Some(ColumnPosition::First)
+    } else if cursor.eat(&["last"]) {
+        Some(ColumnPosition::Last)
+    } else if cursor.eat(&["after"]) {
+        Some(ColumnPosition::After(cursor.name("a column name")?))
+    } else {
+        None
+    })
 }
 
 fn drop_columns(cursor: Tokens<'_, '_, '_, '_>, actions: &mut Vec<AlterAction>) -> Result<()> {
@@ -185,13 +194,18 @@ fn alter_column(cursor: Tokens<'_, '_, '_, '_>, actions: &mut Vec<AlterAction>) 
         actions.push(AlterAction::CommentColumn(path, cursor.string_or_null("a comment")?));
     } else if cursor.peek_words(&["set", "not", "null"]) {
         return cursor.unsupported("SET NOT NULL is not supported: rows already there may be NULL");
-    } else if cursor.peek_word(1, "default") {
-        return cursor.unsupported("changing a column's default is not supported");
+    } else if cursor.eat(&["set", "default"]) {
+        actions.push(AlterAction::SetDefault(path, written_literal(cursor)?));
+    } else if cursor.eat(&["drop", "default"]) {
+        actions.push(AlterAction::SetDefault(path, None));
+    } else if let Some(position) = position(cursor)? {
+        actions.push(AlterAction::MoveColumn(path, position));
     } else {
-        refuse_position(cursor)?;
-        return cursor.fail("TYPE, SET DATA TYPE, DROP NOT NULL or COMMENT");
+        return cursor.fail(
+            "TYPE, SET DATA TYPE, SET or DROP DEFAULT, DROP NOT NULL, COMMENT, FIRST, LAST or AFTER",
+        );
     }
-    refuse_position(cursor)
+    Ok(())
 }
 
 /// `CHANGE [COLUMN] old new type [COMMENT '…']`.
@@ -199,14 +213,17 @@ fn change_column(cursor: Tokens<'_, '_, '_, '_>, actions: &mut Vec<AlterAction>)
     let old = cursor.path("a column name")?.0;
     let new = cursor.path("the column's name after the change")?.0;
     let column = column_after_name(cursor, old.clone())?;
-    refuse_position(cursor)?;
+    let position = position(cursor)?;
     if column.required || column.default.is_some() {
-        return Err(Error::unsupported("CHANGE COLUMN takes a name, a type and a comment"));
+        return Err(Error::unsupported(
+            "CHANGE COLUMN takes a name, a type, a comment and a place",
+        ));
     }
     actions.push(AlterAction::SetType(old.clone(), column.ty));
     if column.comment.is_some() {
         actions.push(AlterAction::CommentColumn(old.clone(), column.comment));
     }
+    actions.extend(position.map(|position| AlterAction::MoveColumn(old.clone(), position)));
     let (Some(to), same_parent) =
         (new.last(), new.len() == 1 || new[..new.len() - 1] == old[..old.len() - 1])
     else {

@@ -344,10 +344,10 @@ pub(crate) fn column_after_name(
     }
 }
 
-/// `FIRST` and `AFTER` belong to ALTER TABLE, which names them itself; clauses of a CREATE TABLE
+/// `FIRST`, `LAST` and `AFTER` belong to ALTER TABLE, which names them itself; clauses of a CREATE TABLE
 /// never follow a column without a parenthesis between.
 fn is_column_position(cursor: &Cursor<'_, '_, '_>) -> bool {
-    cursor.peek_word(0, "first") || cursor.peek_word(0, "after")
+    ["first", "after", "last"].iter().any(|word| cursor.peek_word(0, word))
 }
 
 fn refuse_column_option<T>(cursor: &Cursor<'_, '_, '_>, column: &str) -> Result<T> {
@@ -365,8 +365,12 @@ fn refuse_column_option<T>(cursor: &Cursor<'_, '_, '_>, column: &str) -> Result<
     cursor.unsupported(format!("column {column:?}: {word} is not supported: {hint}"))
 }
 
+fn default_value(cursor: &mut Cursor<'_, '_, '_>, ty: &Type) -> Result<Option<Literal>> {
+    written_literal(cursor)?.map(|written| literal_of_type(&written, ty)).transpose()
+}
+
 /// Reads a literal; `None` for NULL.
-pub(crate) fn default_value(cursor: &mut Cursor<'_, '_, '_>, ty: &Type) -> Result<Option<Literal>> {
+pub(crate) fn written_literal(cursor: &mut Cursor<'_, '_, '_>) -> Result<Option<WrittenLiteral>> {
     if cursor.eat(&["null"]) {
         return Ok(None);
     }
@@ -392,7 +396,7 @@ pub(crate) fn default_value(cursor: &mut Cursor<'_, '_, '_>, ty: &Type) -> Resul
         _ => return cursor.fail("a literal (Iceberg's defaults are constants)"),
     };
     cursor.skip(1);
-    literal_of_type(&written, ty).map(Some)
+    Ok(Some(written))
 }
 
 fn create_view(cursor: &mut Cursor<'_, '_, '_>, if_taken: IfTaken) -> Result<DdlStatement> {
