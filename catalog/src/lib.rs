@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod manifest;
 pub mod plan_files;
 pub mod evolve;
+pub mod references;
 pub mod change;
 pub mod create;
 pub mod metastore;

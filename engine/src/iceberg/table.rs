@@ -75,6 +75,16 @@ impl IcebergTable {
         Self::build(catalog, table, Some(snapshot), schema)
     }
 
+    /// The table at `snapshot`, the head of a branch, with the schema that the table has now: what
+    /// a branch is written with.
+    ///
+    /// # Errors
+    /// As [`IcebergTable::try_new`].
+    pub fn try_new_on(catalog: Catalog, table: Table, snapshot: SnapshotRef) -> Result<Self> {
+        let schema = Arc::clone(table.metadata().current_schema());
+        Self::build(catalog, table, Some(snapshot), schema)
+    }
+
     fn build(
         catalog: Catalog,
         table: Table,

@@ -10,7 +10,7 @@ use super::ddl::ast::{
     AlterAction, AlterViewAction, CommentTarget, DdlStatement, Describe, ObjectPath, Show,
     TableElement,
 };
-use super::information_schema;
+use super::{branch, information_schema};
 use super::statement::Parsed;
 use crate::access::{AccessObject, Privilege};
 use crate::error::Result;
@@ -60,20 +60,18 @@ fn check_sql(ctx: &StatementContext, statement: &Sql) -> Result<()> {
         | Sql::Commit { .. }
         | Sql::Rollback { .. } => Ok(()),
         Sql::Insert(insert) => match &insert.table {
-            TableObject::TableName(name) => permit(ctx, Privilege::Write, &ctx.qualify(name)?),
+            TableObject::TableName(name) => write_named(ctx, name),
             TableObject::TableFunction(_) | TableObject::TableQuery(_) => administer(ctx),
         },
         Sql::Delete(delete) => {
             let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) =
                 &delete.from;
-            delete.tables.iter().try_for_each(|name| {
-                permit(ctx, Privilege::Write, &ctx.qualify(name)?)
-            })?;
+            delete.tables.iter().try_for_each(|name| write_named(ctx, name))?;
             from.iter().try_for_each(|tables| write_all(ctx, tables))
         }
-        Sql::Truncate(truncate) => truncate.table_names.iter().try_for_each(|target| {
-            permit(ctx, Privilege::Write, &ctx.qualify(&target.name)?)
-        }),
+        Sql::Truncate(truncate) => {
+            truncate.table_names.iter().try_for_each(|target| write_named(ctx, &target.name))
+        }
         Sql::Update(update) => write_all(ctx, &update.table),
         Sql::Merge(merge) => write(ctx, &merge.table),
         // A statement that the router learns and this match does not is for nobody but admins.
@@ -89,10 +87,18 @@ fn write_all(ctx: &StatementContext, tables: &TableWithJoins) -> Result<()> {
 fn write(ctx: &StatementContext, target: &TableFactor) -> Result<()> {
     match target {
         TableFactor::Table { name, args: None, .. } => {
-            permit(ctx, Privilege::Write, &ctx.qualify(name)?)
+            write_named(ctx, name)
         }
         _ => administer(ctx),
     }
+}
+
+/// Which table a name of a branch leads to is found out as the statement runs, and checked there.
+fn write_named(ctx: &StatementContext, name: &ast::ObjectName) -> Result<()> {
+    if branch::may_be_reference(name) {
+        return Ok(());
+    }
+    permit(ctx, Privilege::Write, &ctx.qualify(name)?)
 }
 
 /// For what has no object of its own.
@@ -159,6 +165,10 @@ fn check_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Result<()> {
             Describe::Schema(name) => schema(ctx, Read, name),
             Describe::Query(_) => Ok(()),
         },
+        // Its metadata may lie anywhere that the process can read.
+        DdlStatement::RegisterTable { name, metadata_file: _ } => {
+            relation(ctx, Privilege::Admin, name)
+        }
         // Whose statement may be ended, `system::kill` decides by who asks.
         DdlStatement::Use(_) | DdlStatement::Kill(_) => Ok(()),
     }

@@ -43,6 +43,8 @@ pub(crate) mod merged;
 pub(crate) mod information_schema;
 pub(crate) mod system;
 pub(crate) mod access;
+pub(crate) mod branch;
+pub(crate) mod register;
 pub(crate) mod resolve;
 pub(crate) mod provider;
 pub(crate) mod plan;
