@@ -30,6 +30,7 @@ use crate::spec::{DataFile, PartitionSpec, SnapshotRef, TableMetadata, TableUpda
 use crate::statistics::{CacheStatistics, CommitCounters, CommitStatistics};
 use crate::storage::Storage;
 use crate::table::Table;
+use crate::table_statistics::{self, DistinctSketch};
 
 pub use crate::create::{CreateMode, CreateTable, StagedTable};
 
@@ -259,6 +260,36 @@ impl Catalog {
         let mut operation = CherryPick::new(io, self.manifests.clone(), &base, snapshot_id).await?;
         let ended = self.run(base.name(), &mut operation).await;
         self.finish(base.name(), ended, operation.produced(), operation.written_files()).await
+    }
+
+    /// Keeps the sketches of a snapshot's columns with the table, in place of any there were.
+    pub async fn commit_statistics(
+        &self,
+        table: &Table,
+        snapshot: &SnapshotRef,
+        sketches: &[DistinctSketch],
+    ) -> Result<Committed> {
+        let (name, id) = (table.name(), snapshot.snapshot_id());
+        let io = self.storage.file_io()?;
+        let statistics = table_statistics::write(&io, table.metadata(), snapshot, sketches).await?;
+        let path = statistics.statistics_path.clone();
+        let uuid = table.metadata().uuid();
+        let committed = self
+            .commit_metadata(name, |metadata| {
+                if metadata.uuid() != uuid || metadata.snapshot_by_id(id).is_none() {
+                    return Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!("table \"{name}\": the analyzed snapshot {id} is gone; run it again"),
+                    ));
+                }
+                Ok(vec![TableUpdate::SetStatistics { statistics: statistics.clone() }])
+            })
+            .await;
+        // Only a refusal of ours proves that nothing refers to the file.
+        if matches!(&committed, Err(e) if e.kind() == ErrorKind::Conflict) {
+            delete_superseded(&self.storage, vec![path], &[]).await;
+        }
+        committed
     }
 
     /// Makes a table of metadata that somebody else wrote.

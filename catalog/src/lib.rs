@@ -24,6 +24,7 @@ pub mod create;
 pub mod metastore;
 mod snapshot;
 mod conflict;
+pub mod table_statistics;
 pub mod commit;
 mod purge;
 pub mod embedded;

@@ -26,6 +26,7 @@ use fjord_catalog::spec::{
 };
 use fjord_catalog::storage::Resolved;
 use fjord_catalog::table::Table;
+use fjord_catalog::table_statistics::distinct_counts;
 use object_store::ObjectMeta;
 use url::Url;
 
@@ -114,6 +115,12 @@ impl IcebergTable {
     /// The schema of its rows, as Iceberg has it.
     pub fn iceberg_schema(&self) -> &IcebergSchemaRef {
         &self.iceberg_schema
+    }
+
+    /// What ANALYZE counted, for the nearest snapshot.
+    fn distinct_counts(&self) -> HashMap<i32, u64> {
+        let metadata = self.table.metadata();
+        self.snapshot.as_ref().map_or_else(HashMap::new, |s| distinct_counts(metadata, s))
     }
 
     fn refuse_deletes(&self, plan: &FilePlan) -> Result<()> {
@@ -281,7 +288,8 @@ impl TableProvider for IcebergTable {
             self.table.metadata(),
             &self.iceberg_schema,
             Arc::clone(&self.schema),
-        );
+        )
+        .with_distinct(self.distinct_counts());
         let chosen = Chosen {
             files: plan.files.len() as u64,
             files_total: plan.files_total,

@@ -165,6 +165,10 @@ fn check_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Result<()> {
             Describe::Schema(name) => schema(ctx, Read, name),
             Describe::Query(_) => Ok(()),
         },
+        DdlStatement::Analyze { name, columns: _ } => {
+            relation(ctx, Read, name)?;
+            relation(ctx, Write, name)
+        }
         // Its metadata may lie anywhere that the process can read.
         DdlStatement::RegisterTable { name, metadata_file: _ } => {
             relation(ctx, Privilege::Admin, name)

@@ -53,6 +53,7 @@ pub(crate) mod select;
 pub(crate) mod settings;
 pub(crate) mod bound;
 pub(crate) mod insert;
+pub(crate) mod analyze;
 pub(crate) mod ctas;
 pub(crate) mod delete;
 pub(crate) mod explain;

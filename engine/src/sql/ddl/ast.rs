@@ -386,6 +386,13 @@ pub enum DdlStatement {
         /// `None` for `IS NULL`.
         comment: Option<String>,
     },
+    /// `ANALYZE`.
+    Analyze {
+        /// Which table.
+        name: ObjectPath,
+        /// Its columns to count; empty for all.
+        columns: Vec<String>,
+    },
     /// `CALL system.register_table`: a table from metadata that somebody else wrote.
     RegisterTable {
         /// The new name.

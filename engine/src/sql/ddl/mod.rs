@@ -16,6 +16,7 @@ pub(crate) mod parse_refs;
 pub(crate) mod parse_alter;
 pub(crate) mod arguments;
 pub(crate) mod parse_call;
+pub(crate) mod parse_analyze;
 pub(crate) mod parse_show;
 pub mod parse;
 pub(crate) mod columns;
