@@ -263,7 +263,7 @@ impl Catalog {
     }
 
     /// Keeps the sketches of a snapshot's columns with the table, in place of any there were.
-    pub async fn commit_statistics(
+    pub async fn put_statistics(
         &self,
         table: &Table,
         snapshot: &SnapshotRef,

@@ -4,6 +4,7 @@ mod fixture;
 mod basics;
 mod replacing;
 mod conflicts;
+mod branches;
 mod races;
 mod row_ids;
 mod merging;

@@ -67,7 +67,7 @@ pub(crate) async fn run(
         }
         tokio::task::consume_budget().await;
     }
-    name.catalog.commit_statistics(&table, &snapshot, &sketches).await?;
+    name.catalog.put_statistics(&table, &snapshot, &sketches).await?;
     let counted = sketches.len();
     Ok(QueryResult::done(format!("analyzed table {name}: {counted} columns")))
 }

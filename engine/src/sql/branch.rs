@@ -55,31 +55,41 @@ pub(crate) fn may_be_reference(name: &ObjectName) -> bool {
     name_parts(name).is_ok_and(|parts| split(&parts).is_some())
 }
 
-/// Completes a name; it leads to a branch or tag where no table is called so.
+/// Completes a name; it leads to a branch or tag where no table is called so. What the user has no
+/// `privilege` to is not looked for: whether it is there is not his to know.
 pub(crate) async fn resolve(
     ctx: &StatementContext,
     name: &ObjectName,
     scope: &Scope,
+    privilege: Privilege,
 ) -> Result<(QualifiedName, Option<Reference>)> {
     let parts = name_parts(name)?;
     let Some((base, reference)) = split(&parts) else {
         return Ok((ctx.qualify_parts(&parts, scope)?, None));
     };
     let as_written = match ctx.qualify_parts(&parts, scope) {
-        Ok(name) => match ctx.load(&name).await {
+        Ok(name) if access::permit(ctx, privilege, &name).is_ok() => match ctx.load(&name).await {
             Ok(_) => return Ok((name, None)),
-            Err(e) if e.kind() == ErrorKind::NotFound => e,
+            Err(e) if e.kind() == ErrorKind::NotFound => Some(e),
             Err(e) => return Err(e),
         },
-        Err(e) => e,
+        Ok(_) | Err(_) => None,
     };
-    let Ok(base) = ctx.qualify_parts(&base, scope) else { return Err(as_written) };
+    let base = ctx.qualify_parts(&base, scope)?;
+    if let Err(denied) = access::permit(ctx, privilege, &base) {
+        return Err(as_written.unwrap_or(denied));
+    }
     if !base.catalog.metastore().has_table_references() {
-        return Err(as_written);
+        return Err(as_written.unwrap_or_else(|| {
+            Error::unsupported(format!(
+                "\"{name}\": tables of catalog \"{}\" have no branches and tags of their own",
+                base.catalog.name()
+            ))
+        }));
     }
     match ctx.load(&base).await {
         Ok(_) => Ok((base, Some(reference))),
-        Err(e) if e.kind() == ErrorKind::NotFound => Err(as_written),
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(as_written.unwrap_or(e)),
         Err(e) => Err(e),
     }
 }
@@ -90,7 +100,8 @@ pub(crate) async fn target(
     ctx: &StatementContext,
     name: &ObjectName,
 ) -> Result<(QualifiedName, String)> {
-    let (name, reference) = resolve(ctx, name, &ctx.scope()).await?;
+    let (name, reference) =
+        resolve(ctx, name, &ctx.scope(), Privilege::Write).await?;
     access::permit(ctx, Privilege::Write, &name)?;
     let Some(reference) = reference else { return Ok((name, MAIN_BRANCH.to_owned())) };
     let table = ctx.load_table(&name).await?;

@@ -61,7 +61,8 @@ fn open<'a>(ctx: &'a StatementContext, scope: &'a Scope, request: Request) -> Op
                 Ok(Opened { identity: key.join("."), key, table })
             }
             Source::Named(name, as_of) => {
-                let (name, reference) = branch::resolve(ctx, &name, scope).await?;
+                let (name, reference) = 
+                    branch::resolve(ctx, &name, scope, Privilege::Read).await?;
                 if let Some(reference) = reference {
                     return open_reference(ctx, key, &name, &reference, as_of).await;
                 }
