@@ -7,8 +7,8 @@ use futures::stream;
 
 use crate::change::{CommitOptions, RowsChange};
 use crate::commit::CommitLimits;
-use crate::commit::cleanup::delete_superseded;
 use crate::commit::cherry_pick::CherryPick;
+use crate::commit::cleanup::delete_superseded;
 use crate::commit::metadata::MetadataOperation;
 use crate::commit::operation::Operation;
 use crate::commit::queue::CommitQueue;
@@ -279,7 +279,9 @@ impl Catalog {
                 if metadata.uuid() != uuid || metadata.snapshot_by_id(id).is_none() {
                     return Err(Error::new(
                         ErrorKind::Conflict,
-                        format!("table \"{name}\": the analyzed snapshot {id} is gone; run it again"),
+                        format!(
+                            "table \"{name}\": the analyzed snapshot {id} is gone; run it again"
+                        ),
                     ));
                 }
                 Ok(vec![TableUpdate::SetStatistics { statistics: statistics.clone() }])
@@ -293,11 +295,7 @@ impl Catalog {
     }
 
     /// Makes a table of metadata that somebody else wrote.
-    pub async fn register_table(
-        &self,
-        name: &TableName,
-        metadata_location: &str,
-    ) -> Result<Table> {
+    pub async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {
         self.metastore.register_table(name, metadata_location).await
     }
 

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::{
-    MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata, TableUpdate,
-};
+use crate::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata, TableUpdate};
 
 /// A branch moves with every write to it; a tag stays where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,9 +36,9 @@ impl DistinctSketch {
     /// # Errors
     /// None that is known.
     pub fn new(field_id: i32) -> Result<Self> {
-        let sketch = ThetaSketchBuilder::default().build().map_err(|e| {
-            Error::new(ErrorKind::Bug, format!("a sketch cannot be made: {e}"))
-        })?;
+        let sketch = ThetaSketchBuilder::default()
+            .build()
+            .map_err(|e| Error::new(ErrorKind::Bug, format!("a sketch cannot be made: {e}")))?;
         Ok(Self { field_id, sketch })
     }
 
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(sketch.distinct(), 100);
     }
 
-    /// The hash is DataSketches' own (seed 9001), as its Java library computes it for the bytes of
+    /// The form is that of the reference libraries (seed 9001), as they write a sketch of the bytes of
     /// a long: without that, no other engine could merge our sketches.
     #[test]
     fn a_sketch_is_written_in_the_compact_form_of_the_reference() {

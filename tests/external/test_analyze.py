@@ -56,8 +56,9 @@ def test_sketches_are_those_that_datasketches_makes_of_icebergs_bytes(lake):
             theirs = datasketches.update_theta_sketch()
             for value in values:
                 theirs.update(value)
-            assert sorted(ours) == sorted(theirs), field.name
-            assert ours.get_estimate() == theirs.get_estimate(), field.name
+            # Where a sketch begins to sample depends on the order of the values.
+            both = min(ours.theta64, theirs.theta64)
+            assert {h for h in ours if h < both} == {h for h in theirs if h < both}, field.name
         assert int(blob["properties"]["ndv"]) == int(ours.get_estimate()), field.name
     ndv = {types[b.fields[0]].name: int(b.properties["ndv"]) for b in statistics.blob_metadata}
     assert (ndv["n"], ndv["f"], ndv["day"], ndv["flag"], ndv["raw"], ndv["u"]) == (300, 17, 60, 2, 50, 30)

@@ -2,8 +2,8 @@
 //! serialization.
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, FixedSizeBinaryArray,
-    LargeBinaryArray, LargeStringArray, PrimitiveArray, StringArray, StringViewArray,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, FixedSizeBinaryArray, LargeBinaryArray,
+    LargeStringArray, PrimitiveArray, StringArray, StringViewArray,
 };
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type,
@@ -93,10 +93,8 @@ fn each<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, mut add: impl FnMut(T
 /// The shortest two's complement of a big-endian number: what Iceberg serializes of a decimal.
 fn shortest(bytes: &[u8; 16]) -> &[u8] {
     let fill = if bytes[0] & 0x80 == 0 { 0x00 } else { 0xff };
-    let spare = bytes
-        .windows(2)
-        .take_while(|pair| pair[0] == fill && (pair[1] ^ fill) & 0x80 == 0)
-        .count();
+    let spare =
+        bytes.windows(2).take_while(|pair| pair[0] == fill && (pair[1] ^ fill) & 0x80 == 0).count();
     &bytes[spare..]
 }
 

@@ -10,8 +10,8 @@ use super::ddl::ast::{
     AlterAction, AlterViewAction, CommentTarget, DdlStatement, Describe, ObjectPath, Show,
     TableElement,
 };
-use super::{branch, information_schema};
 use super::statement::Parsed;
+use super::{branch, information_schema};
 use crate::access::{AccessObject, Privilege};
 use crate::error::Result;
 
@@ -86,9 +86,7 @@ fn write_all(ctx: &StatementContext, tables: &TableWithJoins) -> Result<()> {
 
 fn write(ctx: &StatementContext, target: &TableFactor) -> Result<()> {
     match target {
-        TableFactor::Table { name, args: None, .. } => {
-            write_named(ctx, name)
-        }
+        TableFactor::Table { name, args: None, .. } => write_named(ctx, name),
         _ => administer(ctx),
     }
 }

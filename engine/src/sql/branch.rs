@@ -100,8 +100,7 @@ pub(crate) async fn target(
     ctx: &StatementContext,
     name: &ObjectName,
 ) -> Result<(QualifiedName, String)> {
-    let (name, reference) =
-        resolve(ctx, name, &ctx.scope(), Privilege::Write).await?;
+    let (name, reference) = resolve(ctx, name, &ctx.scope(), Privilege::Write).await?;
     access::permit(ctx, Privilege::Write, &name)?;
     let Some(reference) = reference else { return Ok((name, MAIN_BRANCH.to_owned())) };
     let table = ctx.load_table(&name).await?;

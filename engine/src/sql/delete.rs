@@ -15,9 +15,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::context::{QualifiedName, StatementContext};
-use super::{branch, guard};
 use super::provider::PlanningContext;
 use super::spelling::Spellings;
+use super::{branch, guard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::filter::to_predicate;
 use crate::iceberg::types::to_arrow_schema;

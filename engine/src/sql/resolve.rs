@@ -61,8 +61,7 @@ fn open<'a>(ctx: &'a StatementContext, scope: &'a Scope, request: Request) -> Op
                 Ok(Opened { identity: key.join("."), key, table })
             }
             Source::Named(name, as_of) => {
-                let (name, reference) = 
-                    branch::resolve(ctx, &name, scope, Privilege::Read).await?;
+                let (name, reference) = branch::resolve(ctx, &name, scope, Privilege::Read).await?;
                 if let Some(reference) = reference {
                     return open_reference(ctx, key, &name, &reference, as_of).await;
                 }
@@ -162,11 +161,7 @@ async fn open_named(
 }
 
 /// The snapshot, and whether it was named by a branch.
-fn snapshot_of(
-    ctx: &StatementContext,
-    table: &Table,
-    as_of: AsOf,
-) -> Result<(SnapshotRef, bool)> {
+fn snapshot_of(ctx: &StatementContext, table: &Table, as_of: AsOf) -> Result<(SnapshotRef, bool)> {
     match as_of {
         AsOf::Version(version) => {
             let version = plan::constant_expr(ctx, version)?;

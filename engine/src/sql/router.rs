@@ -14,8 +14,8 @@ use super::planned::PlannedQuery;
 use super::run::{self, Outcome};
 use super::statement::Parsed;
 use super::{
-    access, analyze, copy, ctas, delete, explain, insert, prepare, register, select, session_queries,
-    settings, system,
+    access, analyze, copy, ctas, delete, explain, insert, prepare, register, select,
+    session_queries, settings, system,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::queries::QueryKind;

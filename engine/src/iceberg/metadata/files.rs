@@ -72,7 +72,8 @@ pub(super) fn files(
                 let (catalog, table) = (catalog.clone(), table.clone());
                 let partitions = Arc::clone(&partitions);
                 async move {
-                    let entries = catalog.load_manifest(&table, &manifest).await.map_err(Error::from)?;
+                    let entries =
+                        catalog.load_manifest(&table, &manifest).await.map_err(Error::from)?;
                     let taken: Vec<&Entry> = entries.iter().filter(|e| shape.takes(e)).collect();
                     Ok(rows_of(&taken, manifest.partition_spec_id, &partitions, shape)?)
                 }

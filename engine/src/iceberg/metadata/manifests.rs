@@ -6,13 +6,12 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Int32Array, ListBuilder, RecordBatch, StringBuilder, StructBuilder,
 };
 use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::physical_plan::streaming::PartitionStream;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::spec::{
-    Datum, FieldSummary, ManifestContentType, ManifestFile, PrimitiveType,
-    SnapshotRef,
+    Datum, FieldSummary, ManifestContentType, ManifestFile, PrimitiveType, SnapshotRef,
 };
 use fjord_catalog::table::Table;
-use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{StreamExt, stream};
 
 use super::bound::readable;
@@ -33,15 +32,13 @@ pub(super) async fn manifests(
 
 /// `$all_manifests`: those of every snapshot, each with the snapshot that it was found in, which
 /// repeats the ones that several share.
-pub(super) fn all_manifests(
-    catalog: &Catalog,
-    table: &Table,
-) -> Result<Arc<dyn PartitionStream>> {
+pub(super) fn all_manifests(catalog: &Catalog, table: &Table) -> Result<Arc<dyn PartitionStream>> {
     let partitions = Arc::new(PartitionColumn::try_new(table.metadata())?);
     let schema = referenced(&[], 0, &partitions)?.schema();
     let (catalog, table) = (catalog.clone(), table.clone());
     let snapshots = move || {
-        let (catalog, table, partitions) = (catalog.clone(), table.clone(), Arc::clone(&partitions));
+        let (catalog, table, partitions) =
+            (catalog.clone(), table.clone(), Arc::clone(&partitions));
         let snapshots: Vec<_> = table.metadata().snapshots().cloned().collect();
         stream::iter(snapshots)
             .then(move |snapshot| {
@@ -67,10 +64,7 @@ fn referenced(
     batch(columns)
 }
 
-fn columns(
-    rows: &[ManifestFile],
-    partitions: &PartitionColumn,
-) -> Vec<(&'static str, ArrayRef)> {
+fn columns(rows: &[ManifestFile], partitions: &PartitionColumn) -> Vec<(&'static str, ArrayRef)> {
     let content = |m: &ManifestFile| i32::from(m.content == ManifestContentType::Deletes);
     let of = |m: &ManifestFile, kind: ManifestContentType, count: Option<u32>| {
         if m.content == kind { count } else { Some(0) }

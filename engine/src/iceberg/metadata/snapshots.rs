@@ -83,10 +83,8 @@ pub(super) fn metadata_log_entries(table: &Table) -> Result<RecordBatch> {
     let snapshot = |of: &dyn Fn(&fjord_catalog::spec::SnapshotRef) -> Option<i64>| {
         longs(latest.iter().map(|found| found.and_then(|(_, snapshot)| of(snapshot?))))
     };
-    let schema_ids: Int32Array = latest
-        .iter()
-        .map(|found| found.and_then(|(_, snapshot)| snapshot?.schema_id()))
-        .collect();
+    let schema_ids: Int32Array =
+        latest.iter().map(|found| found.and_then(|(_, snapshot)| snapshot?.schema_id())).collect();
     batch(vec![
         ("timestamp", instants(rows.iter().map(|(at, _)| *at))),
         ("file", strings(rows.iter().map(|(_, file)| Some(*file)))),

@@ -63,7 +63,9 @@ pub(crate) async fn run_alter_table(
 fn changed(target: &Resolved, change: &ReferenceChange, committed: &Committed) -> String {
     match change {
         ReferenceChange::RollbackTo(id) => format!("rolled table {target} back to snapshot {id}"),
-        ReferenceChange::RollbackToTime(_) => format!("rolled table {target} back{}", now(committed)),
+        ReferenceChange::RollbackToTime(_) => {
+            format!("rolled table {target} back{}", now(committed))
+        }
         ReferenceChange::SetCurrent(_) => format!("altered table {target}{}", now(committed)),
         ReferenceChange::Put { .. }
         | ReferenceChange::Drop { .. }

@@ -127,7 +127,7 @@ impl Arguments {
             ""
         };
         Error::invalid(format!(
-            "{}: {problem}; it takes {}{optional}, in this order or each with its name and =>{table}",
+            "CALL {}: {problem}; it takes {}{optional}, in this order or each with its name and =>{table}",
             self.procedure,
             required.join(", ")
         ))

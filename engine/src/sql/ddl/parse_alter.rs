@@ -9,9 +9,9 @@ use crate::sql::ddl::ast::{
     PropertyStyle, PropertyValue,
 };
 use crate::sql::ddl::cursor::Cursor;
-use crate::sql::ddl::parse_refs;
 use crate::sql::ddl::parse_create::{column_after_name, sort_list};
 use crate::sql::ddl::parse_properties::{property, property_key, property_list};
+use crate::sql::ddl::parse_refs;
 use crate::sql::ddl::parse_terms::partition_def;
 use crate::sql::ddl::parse_type::parse_type;
 use crate::sql::ddl::settings::{Setting, settings, stored};

@@ -18,7 +18,8 @@ pub(crate) fn analyze(cursor: &mut Cursor<'_, '_, '_>) -> Result<DdlStatement> {
         }
         cursor.expect(&["compute", "statistics"])?;
         if cursor.peek_word(0, "noscan") {
-            return cursor.unsupported("NOSCAN is not supported: rows are counted by the manifests");
+            return cursor
+                .unsupported("NOSCAN is not supported: rows are counted by the manifests");
         }
         if cursor.eat(&["for", "columns"]) {
             columns = cursor.comma_separated(|cursor| cursor.name("a column name"))?;

@@ -9,9 +9,7 @@ use crate::sql::ddl::cursor::Cursor;
 type Tokens<'c, 'p, 'd, 's> = &'c mut Cursor<'p, 'd, 's>;
 
 /// Reads an action on a branch or tag, or nothing.
-pub(crate) fn reference_change(
-    cursor: Tokens<'_, '_, '_, '_>,
-) -> Result<Option<ReferenceChange>> {
+pub(crate) fn reference_change(cursor: Tokens<'_, '_, '_, '_>) -> Result<Option<ReferenceChange>> {
     for (words, kind) in [("branch", ReferenceKind::Branch), ("tag", ReferenceKind::Tag)] {
         if cursor.eat(&["create", "or", "replace", words]) {
             return put(cursor, kind, IfThere::Replace).map(Some);
@@ -25,7 +23,8 @@ pub(crate) fn reference_change(
             return put(cursor, kind, if_there).map(Some);
         }
         // A column may be called so: `DROP branch` is its.
-        let is_named = cursor.peek_words(&["drop", words]) && matches!(cursor.peek(2), Token::Word(_));
+        let is_named =
+            cursor.peek_words(&["drop", words]) && matches!(cursor.peek(2), Token::Word(_));
         if is_named {
             cursor.skip(2);
             let if_exists = cursor.eat(&["if", "exists"]);
