@@ -146,10 +146,12 @@ mod tests {
         assert_eq!(sketch.distinct(), 100);
     }
 
+    /// Hazard: a sketch that hashes otherwise merges with nobody's.
+    ///
     /// The form is that of the reference libraries (seed 9001), as they write a sketch of the bytes of
     /// a long: without that, no other engine could merge our sketches.
     #[test]
-    fn a_sketch_is_written_in_the_compact_form_of_the_reference() {
+    fn hazard_a_sketch_hashes_bytes_as_the_reference_does() {
         let mut sketch = DistinctSketch::new(1).unwrap();
         sketch.add(&1_i64.to_le_bytes());
         let bytes = sketch.sketch.compact(true).serialize();
@@ -157,5 +159,7 @@ mod tests {
         assert_eq!(&bytes[..3], &[1, 3, 3]);
         assert_eq!(&bytes[6..8], &[0xcc, 0x93]);
         assert_eq!(bytes.len(), 16);
+        // Murmur3 of the eight bytes, and of nothing else: Rust's own hashing adds a length.
+        assert_eq!(bytes[8..], 405_753_591_161_026_837_u64.to_le_bytes());
     }
 }

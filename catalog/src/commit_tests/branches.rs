@@ -45,6 +45,8 @@ async fn audited(version: FormatVersion, wap_id: Option<&str>) -> (Fixture, Tabl
     (fixture, table)
 }
 
+/// Hazard: judged by main's history, an overwrite of a branch would refuse what is none of its
+/// business, and miss what is.
 #[tokio::test]
 async fn an_overwrite_on_one_branch_is_not_disturbed_by_a_commit_on_another() {
     let (fixture, base) = audited(FormatVersion::V2, None).await;
@@ -89,6 +91,7 @@ async fn a_snapshot_on_top_of_main_is_published_by_moving_main() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
 }
 
+/// Hazard: publishing a second time adds every row again.
 #[tokio::test]
 async fn hazard_a_staged_snapshot_is_published_once() {
     let (fixture, base) = audited(FormatVersion::V3, Some("w1")).await;
