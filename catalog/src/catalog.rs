@@ -7,8 +7,9 @@ use futures::stream;
 
 use crate::change::{CommitOptions, RowsChange};
 use crate::commit::CommitLimits;
+use crate::commit::cherry_pick::CherryPick;
 use crate::commit::cleanup::delete_superseded;
-use crate::commit::metadata::{MetadataOperation, rollback};
+use crate::commit::metadata::MetadataOperation;
 use crate::commit::operation::Operation;
 use crate::commit::queue::CommitQueue;
 use crate::commit::rows::RowsOperation;
@@ -22,12 +23,14 @@ use crate::metastore::Metastore;
 use crate::name::TableName;
 use crate::plan_files::FilePlan;
 use crate::predicate::Predicate;
+use crate::references::ReferenceChange;
 use crate::snapshot::data_file;
 use crate::snapshot::produce::Produced;
 use crate::spec::{DataFile, PartitionSpec, SnapshotRef, TableMetadata, TableUpdate};
 use crate::statistics::{CacheStatistics, CommitCounters, CommitStatistics};
 use crate::storage::Storage;
 use crate::table::Table;
+use crate::table_statistics::{self, DistinctSketch};
 
 pub use crate::create::{CreateMode, CreateTable, StagedTable};
 
@@ -210,7 +213,92 @@ impl Catalog {
 
     /// Makes an earlier snapshot current again. It must be an ancestor of the current one.
     pub async fn rollback_to(&self, name: &TableName, snapshot_id: i64) -> Result<Committed> {
-        self.commit_metadata(name, |metadata| rollback(name, metadata, snapshot_id)).await
+        self.change_references(name, &ReferenceChange::RollbackTo(snapshot_id)).await
+    }
+
+    /// Changes branches and tags, or which snapshot is current.
+    ///
+    /// # Errors
+    /// `Unsupported` where branches and tags are the catalog's; those of
+    /// [`ReferenceChange::updates`].
+    pub async fn change_references(
+        &self,
+        name: &TableName,
+        change: &ReferenceChange,
+    ) -> Result<Committed> {
+        let of_table = self.metastore.has_table_references();
+        let moves_main = matches!(
+            change,
+            ReferenceChange::RollbackTo(_)
+                | ReferenceChange::RollbackToTime(_)
+                | ReferenceChange::SetCurrent(_)
+        );
+        if !of_table && !moves_main {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "table \"{name}\": catalog \"{}\" has branches and tags of its own, and a \
+                     table there has none",
+                    self.name
+                ),
+            ));
+        }
+        self.commit_metadata(name, |metadata| {
+            change.updates(metadata).map_err(|e| e.with_context("table", name.to_string()))
+        })
+        .await
+    }
+
+    /// Publishes on `main` what a snapshot added that `main` does not have: by moving `main` there
+    /// when it was made on top of what is current, else by adding its files in a snapshot of its
+    /// own.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `main` has it already, `Unsupported` for one that did more than add
+    /// rows.
+    pub async fn cherry_pick(&self, name: &TableName, snapshot_id: i64) -> Result<Committed> {
+        let base = self.metastore.load_table(name).await?;
+        let io = self.storage.file_io()?;
+        let mut operation = CherryPick::new(io, self.manifests.clone(), &base, snapshot_id).await?;
+        let ended = self.run(base.name(), &mut operation).await;
+        self.finish(base.name(), ended, operation.produced(), operation.written_files()).await
+    }
+
+    /// Keeps the sketches of a snapshot's columns with the table, in place of any there were.
+    pub async fn put_statistics(
+        &self,
+        table: &Table,
+        snapshot: &SnapshotRef,
+        sketches: &[DistinctSketch],
+    ) -> Result<Committed> {
+        let (name, id) = (table.name(), snapshot.snapshot_id());
+        let io = self.storage.file_io()?;
+        let statistics = table_statistics::write(&io, table.metadata(), snapshot, sketches).await?;
+        let path = statistics.statistics_path.clone();
+        let uuid = table.metadata().uuid();
+        let committed = self
+            .commit_metadata(name, |metadata| {
+                if metadata.uuid() != uuid || metadata.snapshot_by_id(id).is_none() {
+                    return Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!(
+                            "table \"{name}\": the analyzed snapshot {id} is gone; run it again"
+                        ),
+                    ));
+                }
+                Ok(vec![TableUpdate::SetStatistics { statistics: statistics.clone() }])
+            })
+            .await;
+        // Only a refusal of ours proves that nothing refers to the file.
+        if matches!(&committed, Err(e) if e.kind() == ErrorKind::Conflict) {
+            delete_superseded(&self.storage, vec![path], &[]).await;
+        }
+        committed
+    }
+
+    /// Makes a table of metadata that somebody else wrote.
+    pub async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {
+        self.metastore.register_table(name, metadata_location).await
     }
 
     /// Drops a table. With `purge` its files are deleted too, after the drop is certain.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::{Namespace, TableName};
 use crate::spec::{TableRequirement, TableUpdate};
 use crate::table::Table;
@@ -92,6 +92,11 @@ pub trait Metastore: fmt::Debug + Send + Sync {
         Ok(false)
     }
 
+    /// Whether a table has branches and tags of its own. Where it has not, they are the catalog's.
+    fn has_table_references(&self) -> bool {
+        true
+    }
+
     /// Every namespace, of all levels, sorted.
     async fn list_namespaces(&self) -> Result<Vec<Namespace>>;
 
@@ -123,6 +128,16 @@ pub trait Metastore: fmt::Debug + Send + Sync {
 
     /// The table's current metadata. `NotFound` says when the name is a view instead.
     async fn load_table(&self, name: &TableName) -> Result<Table>;
+
+    /// Makes a table of metadata that is there already; it is read by the implementation, which
+    /// refuses what is no table. `AlreadyExists` as a create.
+    async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {
+        let _unused = metadata_location;
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("table \"{name}\": this kind of catalog cannot register tables"),
+        ))
+    }
 
     /// Applies a commit atomically.
     ///

@@ -10,7 +10,7 @@ use super::staged::{apply, same_state};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::TableCommit;
 use crate::name::TableName;
-use crate::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata, TableUpdate};
+use crate::spec::{TableMetadata, TableUpdate};
 use crate::table::Table;
 
 /// A change of metadata on its way into a table.
@@ -73,61 +73,5 @@ where
 
     fn is_applied(&self, metadata: &TableMetadata) -> bool {
         self.wanted.as_ref().is_some_and(|wanted| same_state(wanted, metadata))
-    }
-}
-
-/// The update that makes an earlier snapshot current again.
-///
-/// # Errors
-/// `NotFound` if the table has no such snapshot, `InvalidArgument` if it is not an ancestor of the
-/// current one.
-pub(crate) fn rollback(
-    name: &TableName,
-    metadata: &TableMetadata,
-    snapshot_id: i64,
-) -> Result<Vec<TableUpdate>> {
-    if metadata.snapshot_by_id(snapshot_id).is_none() {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!("table \"{name}\" has no snapshot {snapshot_id}"),
-        ));
-    }
-    if metadata.current_snapshot_id() == Some(snapshot_id) {
-        return Ok(Vec::new());
-    }
-    let mut at = metadata.current_snapshot();
-    while let Some(snapshot) = at
-        && snapshot.snapshot_id() != snapshot_id
-    {
-        at = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id));
-    }
-    if at.is_none() {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!(
-                "table \"{name}\": snapshot {snapshot_id} is not an ancestor of the current snapshot"
-            ),
-        ));
-    }
-    let retention = main_retention(metadata)?;
-    Ok(vec![TableUpdate::SetSnapshotRef {
-        ref_name: MAIN_BRANCH.to_owned(),
-        reference: SnapshotReference::new(snapshot_id, retention),
-    }])
-}
-
-/// The format library shows references in JSON only.
-fn main_retention(metadata: &TableMetadata) -> Result<SnapshotRetention> {
-    let corrupt = |e: serde_json::Error| {
-        Error::new(ErrorKind::Corrupt, "the table's references cannot be read").with_source(e)
-    };
-    let mut json = serde_json::to_value(metadata).map_err(corrupt)?;
-    match json.get_mut("refs").and_then(|refs| refs.get_mut(MAIN_BRANCH)) {
-        Some(main) => {
-            let reference: SnapshotReference =
-                serde_json::from_value(main.take()).map_err(corrupt)?;
-            Ok(reference.retention)
-        }
-        None => Ok(SnapshotRetention::branch(None, None, None)),
     }
 }

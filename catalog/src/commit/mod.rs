@@ -12,6 +12,7 @@ pub(crate) mod run;
 pub(crate) mod validate;
 pub(crate) mod cleanup;
 pub(crate) mod rows;
+pub(crate) mod cherry_pick;
 pub(crate) mod replace;
 pub(crate) mod stage;
 pub(crate) mod staged;

@@ -5,6 +5,7 @@ mod basics;
 mod replacing;
 mod conflicts;
 mod deletes;
+mod branches;
 mod races;
 mod specs;
 mod row_ids;

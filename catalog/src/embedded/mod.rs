@@ -224,6 +224,10 @@ impl Metastore for Embedded {
         self.read_table(name).await
     }
 
+    async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {
+        self.register(name, metadata_location).await
+    }
+
     async fn commit(&self, commit: TableCommit) -> Result<Table> {
         self.apply_commit(commit).await
     }

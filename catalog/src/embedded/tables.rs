@@ -135,6 +135,13 @@ impl Embedded {
         }
     }
 
+    /// The metadata stays where it is; from now on commits go on from there.
+    pub(super) async fn register(&self, name: &TableName, location: &str) -> Result<Table> {
+        let metadata = self.metadata.load(location).await?;
+        let name = self.insert(name, location).await?;
+        Ok(Table::new(name, metadata, location))
+    }
+
     pub(super) async fn delete_table(&self, name: &TableName) -> Result<Option<Table>> {
         for _ in 0..MOVES_MAX {
             let mut connection = self.connection().await?;

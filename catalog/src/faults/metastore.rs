@@ -238,6 +238,14 @@ impl Metastore for FaultMetastore {
         self.inner.load_table(name).await
     }
 
+    fn has_table_references(&self) -> bool {
+        self.inner.has_table_references()
+    }
+
+    async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {
+        self.inner.register_table(name, metadata_location).await
+    }
+
     async fn list_namespaces(&self) -> Result<Vec<Namespace>> {
         self.inner.list_namespaces().await
     }

@@ -90,6 +90,11 @@ impl RestClient {
         self.shared.endpoint.get_or_try_init(|| self.negotiate()).await
     }
 
+    /// What was negotiated, if anything was asked yet.
+    pub(super) fn negotiated(&self) -> Option<&Endpoint> {
+        self.shared.endpoint.get()
+    }
+
     async fn negotiate(&self) -> Result<Endpoint> {
         let Shared { options, uri, .. } = &*self.shared;
         let root = uri.as_str().trim_end_matches('/');

@@ -54,6 +54,11 @@ impl Metastore for Rest {
         Capabilities { views: true, rename: true, nested_namespaces: true }
     }
 
+    /// Nessie's references are those of the whole catalog. Known once the server was asked anything.
+    fn has_table_references(&self) -> bool {
+        self.client.negotiated().is_none_or(|endpoint| endpoint.nessie.is_none())
+    }
+
     async fn warehouse(&self) -> Result<Option<String>> {
         Ok(self.client.endpoint().await?.warehouse.clone())
     }

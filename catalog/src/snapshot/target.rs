@@ -63,7 +63,7 @@ impl MetadataFiles {
 }
 
 /// `write.metadata.path`, or `metadata` below the table's location.
-fn directory(metadata: &TableMetadata) -> String {
+pub(crate) fn directory(metadata: &TableMetadata) -> String {
     match metadata.properties().get("write.metadata.path") {
         Some(path) if !path.is_empty() => path.trim_end_matches('/').to_owned(),
         _ => format!("{}/metadata", metadata.location()),

@@ -7,6 +7,7 @@ pub mod adapter;
 mod footer_check;
 pub mod footer;
 mod statistics;
+pub(crate) mod distinct;
 mod guard;
 pub mod deletes;
 pub mod source;

@@ -32,6 +32,8 @@ pub(super) struct FileStatistics {
     row_bytes: Option<usize>,
     /// By spec id: for each identity field, its place in the tuple and the column it fills.
     constants: HashMap<i32, Vec<Constant>>,
+    /// By column id: distinct values, about, as ANALYZE counted them.
+    distinct: HashMap<i32, u64>,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,14 @@ impl FileStatistics {
             .map(|spec| (spec.spec_id(), constants_of(spec, &columns)))
             .collect();
         let row_bytes = columns.iter().map(|column| column.data_type.primitive_width()).sum();
-        Self { columns, schema: arrow, row_bytes, constants }
+        Self { columns, schema: arrow, row_bytes, constants, distinct: HashMap::new() }
+    }
+
+    /// The same, with distinct values of columns by their ids.
+    #[must_use]
+    pub(super) fn with_distinct(mut self, distinct: HashMap<i32, u64>) -> Self {
+        self.distinct = distinct;
+        self
     }
 
     /// The statistics of one file without deletes.
@@ -126,7 +135,18 @@ impl FileStatistics {
             none.total_byte_size = Precision::Exact(0);
             return Ok(none);
         }
-        Ok(Statistics::try_merge_iter(files, &self.schema)?)
+        let mut merged = Statistics::try_merge_iter(files, &self.schema)?;
+        let rows = merged.num_rows.get_value().copied().unwrap_or(usize::MAX);
+        for (column, statistics) in self.columns.iter().zip(&mut merged.column_statistics) {
+            // What a partition fixes is known; what a sketch says is a hint.
+            if let (Some(ndv), false) =
+                (self.distinct.get(&column.id), statistics.distinct_count.is_exact() == Some(true))
+            {
+                let ndv = usize::try_from(*ndv).unwrap_or(usize::MAX);
+                statistics.distinct_count = Precision::Inexact(ndv.min(rows));
+            }
+        }
+        Ok(merged)
     }
 
     fn constant(&self, constant: &Constant, file: &DataFile) -> Result<Option<ScalarValue>> {

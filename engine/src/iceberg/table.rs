@@ -27,6 +27,7 @@ use fjord_catalog::spec::{
 };
 use fjord_catalog::storage::Resolved;
 use fjord_catalog::table::Table;
+use fjord_catalog::table_statistics::distinct_counts;
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use url::Url;
@@ -78,6 +79,16 @@ impl IcebergTable {
         Self::build(catalog, table, Some(snapshot), schema)
     }
 
+    /// The table at `snapshot`, the head of a branch, with the schema that the table has now: what
+    /// a branch is written with.
+    ///
+    /// # Errors
+    /// As [`IcebergTable::try_new`].
+    pub fn try_new_on(catalog: Catalog, table: Table, snapshot: SnapshotRef) -> Result<Self> {
+        let schema = Arc::clone(table.metadata().current_schema());
+        Self::build(catalog, table, Some(snapshot), schema)
+    }
+
     fn build(
         catalog: Catalog,
         table: Table,
@@ -107,6 +118,12 @@ impl IcebergTable {
     /// The schema of its rows, as Iceberg has it.
     pub fn iceberg_schema(&self) -> &IcebergSchemaRef {
         &self.iceberg_schema
+    }
+
+    /// What ANALYZE counted, for the nearest snapshot.
+    fn distinct_counts(&self) -> HashMap<i32, u64> {
+        let metadata = self.table.metadata();
+        self.snapshot.as_ref().map_or_else(HashMap::new, |s| distinct_counts(metadata, s))
     }
 
     /// Files by store, with their statistics; a table may span several buckets.
@@ -165,7 +182,8 @@ impl IcebergTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let (metadata, storage) = (self.table.metadata(), self.catalog.storage());
         let statistics =
-            FileStatistics::new(metadata, &self.iceberg_schema, Arc::clone(&self.schema));
+            FileStatistics::new(metadata, &self.iceberg_schema, Arc::clone(&self.schema))
+                .with_distinct(self.distinct_counts());
         let mut deletes = Attachments::new(storage, metadata, &self.iceberg_schema);
         let stores = self.by_store(&plan.files, &statistics, &mut deletes)?;
         let request = Request {

@@ -10,8 +10,8 @@ use super::ddl::ast::{
     AlterAction, AlterViewAction, CommentTarget, DdlStatement, Describe, ObjectPath, Show,
     TableElement,
 };
-use super::information_schema;
 use super::statement::Parsed;
+use super::{branch, information_schema};
 use crate::access::{AccessObject, Privilege};
 use crate::error::Result;
 
@@ -60,20 +60,18 @@ fn check_sql(ctx: &StatementContext, statement: &Sql) -> Result<()> {
         | Sql::Commit { .. }
         | Sql::Rollback { .. } => Ok(()),
         Sql::Insert(insert) => match &insert.table {
-            TableObject::TableName(name) => permit(ctx, Privilege::Write, &ctx.qualify(name)?),
+            TableObject::TableName(name) => write_named(ctx, name),
             TableObject::TableFunction(_) | TableObject::TableQuery(_) => administer(ctx),
         },
         Sql::Delete(delete) => {
             let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) =
                 &delete.from;
-            delete.tables.iter().try_for_each(|name| {
-                permit(ctx, Privilege::Write, &ctx.qualify(name)?)
-            })?;
+            delete.tables.iter().try_for_each(|name| write_named(ctx, name))?;
             from.iter().try_for_each(|tables| write_all(ctx, tables))
         }
-        Sql::Truncate(truncate) => truncate.table_names.iter().try_for_each(|target| {
-            permit(ctx, Privilege::Write, &ctx.qualify(&target.name)?)
-        }),
+        Sql::Truncate(truncate) => {
+            truncate.table_names.iter().try_for_each(|target| write_named(ctx, &target.name))
+        }
         Sql::Update(update) => write_all(ctx, &update.table),
         Sql::Merge(merge) => write(ctx, &merge.table),
         // A statement that the router learns and this match does not is for nobody but admins.
@@ -88,11 +86,17 @@ fn write_all(ctx: &StatementContext, tables: &TableWithJoins) -> Result<()> {
 
 fn write(ctx: &StatementContext, target: &TableFactor) -> Result<()> {
     match target {
-        TableFactor::Table { name, args: None, .. } => {
-            permit(ctx, Privilege::Write, &ctx.qualify(name)?)
-        }
+        TableFactor::Table { name, args: None, .. } => write_named(ctx, name),
         _ => administer(ctx),
     }
+}
+
+/// Which table a name of a branch leads to is found out as the statement runs, and checked there.
+fn write_named(ctx: &StatementContext, name: &ast::ObjectName) -> Result<()> {
+    if branch::may_be_reference(name) {
+        return Ok(());
+    }
+    permit(ctx, Privilege::Write, &ctx.qualify(name)?)
 }
 
 /// For what has no object of its own.
@@ -159,6 +163,14 @@ fn check_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Result<()> {
             Describe::Schema(name) => schema(ctx, Read, name),
             Describe::Query(_) => Ok(()),
         },
+        DdlStatement::Analyze { name, columns: _ } => {
+            relation(ctx, Read, name)?;
+            relation(ctx, Write, name)
+        }
+        // Its metadata may lie anywhere that the process can read.
+        DdlStatement::RegisterTable { name, metadata_file: _ } => {
+            relation(ctx, Privilege::Admin, name)
+        }
         // Whose statement may be ended, `system::kill` decides by who asks.
         DdlStatement::Use(_) | DdlStatement::Kill(_) => Ok(()),
     }
@@ -287,6 +299,20 @@ mod tests {
             "EXPLAIN DELETE FROM gold.t",
             "DELETE FROM ICEBERG.GOLD.T WHERE a = 1",
             "TRUNCATE TABLE gold.t",
+            "INSERT INTO gold.t.branch_main VALUES (1)",
+            "INSERT INTO gold.\"t@main\" VALUES (1)",
+            "DELETE FROM iceberg.gold.t.branch_main",
+            "TRUNCATE TABLE gold.\"t@nosuch\"",
+            "INSERT INTO gold.\"nosuch@main\" VALUES (1)",
+            "ALTER TABLE gold.t CREATE BRANCH b",
+            "ALTER TABLE gold.t DROP TAG b",
+            "CALL system.rollback_to_snapshot('gold.t', 1)",
+            "CALL system.set_current_snapshot('gold', 't', 1)",
+            "CALL system.cherrypick_snapshot('gold.t', 1)",
+            "CALL system.fast_forward('iceberg.gold.t', 'main', 'b')",
+            "CALL system.register_table('gold.n', '/nowhere.metadata.json')",
+            "CALL system.register_table('silver.n', '/nowhere.metadata.json')",
+            "ANALYZE gold.t",
             "UPDATE gold.t SET a = 1",
             "MERGE INTO gold.t USING silver.t s ON true WHEN MATCHED THEN DELETE",
             "CREATE TABLE gold.n (a int)",
@@ -370,6 +396,9 @@ mod tests {
             "WITH c AS (SELECT * FROM hidden.t) SELECT 1",
             "SELECT (SELECT max(a) FROM hidden.t)",
             "SELECT * FROM hidden.\"t$files\"",
+            "SELECT * FROM hidden.t.branch_main",
+            "SELECT * FROM hidden.\"t@main\"",
+            "SELECT * FROM hidden.\"nosuch@main\"",
             "EXPLAIN SELECT * FROM hidden.t",
             "EXPLAIN ANALYZE SELECT * FROM hidden.t",
             "INSERT INTO silver.t (a) SELECT a FROM hidden.t",

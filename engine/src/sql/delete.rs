@@ -16,9 +16,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::context::{QualifiedName, StatementContext};
-use super::guard;
 use super::provider::PlanningContext;
 use super::spelling::Spellings;
+use super::{branch, guard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::filter::to_predicate;
 use crate::iceberg::table::IcebergTable;
@@ -28,16 +28,16 @@ use crate::query::{QueryResult, ResultKind};
 
 /// Runs a DELETE.
 pub(crate) async fn run(ctx: &StatementContext, delete: &ast::Delete) -> Result<QueryResult> {
-    let (name, _, filter) = plan(ctx, delete).await?;
-    remove(ctx, &name, filter).await
+    let ((name, branch), _, filter) = plan(ctx, delete).await?;
+    remove(ctx, &name, branch, filter).await
 }
 
 /// What a DELETE would do, as text, and nothing done.
 pub(crate) async fn explain(ctx: &StatementContext, delete: &ast::Delete) -> Result<[String; 2]> {
-    let (name, condition, filter) = plan(ctx, delete).await?;
+    let ((name, branch), condition, filter) = plan(ctx, delete).await?;
     let table = ctx.load_table(&name).await?;
     let (mut whole, mut undecided, mut total) = (0, 0, 0);
-    if let Some(snapshot) = table.current_snapshot() {
+    if let Some(snapshot) = branch::head(&table, &branch) {
         let plan = name.catalog.plan_files(&table, snapshot, &filter).await?;
         whole = plan.files.iter().filter(|file| file.all_rows_match).count();
         undecided = plan.files.len() - whole;
@@ -54,11 +54,12 @@ pub(crate) async fn explain(ctx: &StatementContext, delete: &ast::Delete) -> Res
     ])
 }
 
-type Planned<'a> = (QualifiedName, Option<&'a ast::Expr>, Predicate);
+/// The table and its branch, the condition as written, and as a predicate.
+type Planned<'a> = ((QualifiedName, String), Option<&'a ast::Expr>, Predicate);
 
 async fn plan<'a>(ctx: &StatementContext, delete: &'a ast::Delete) -> Result<Planned<'a>> {
     let (name, alias, condition) = parts(delete)?;
-    let name = ctx.qualify(name)?;
+    let (name, branch) = branch::target(ctx, name).await?;
     let table = ctx.load_table(&name).await?;
     let filter = match condition {
         None => Predicate::True,
@@ -70,7 +71,7 @@ async fn plan<'a>(ctx: &StatementContext, delete: &'a ast::Delete) -> Result<Pla
             to_predicate(&split_conjunction_owned(condition), table.metadata().current_schema())
         }
     };
-    Ok((name, condition, filter))
+    Ok(((name, branch), condition, filter))
 }
 
 /// Runs a TRUNCATE.
@@ -102,10 +103,13 @@ pub(crate) async fn truncate(
     if target.only || target.has_asterisk {
         return Err(Error::unsupported("TRUNCATE ONLY is not supported"));
     }
-    let name = ctx.qualify(&target.name)?;
-    match remove(ctx, &name, Predicate::True).await {
+    let removed = match branch::target(ctx, &target.name).await {
+        Ok((name, branch)) => remove(ctx, &name, branch, Predicate::True).await,
+        Err(e) => Err(e),
+    };
+    match removed {
         Err(e) if *if_exists && e.kind() == ErrorKind::NotFound => {
-            Ok(QueryResult::done(format!("table {name} does not exist")))
+            Ok(QueryResult::done(format!("table {} does not exist", target.name)))
         }
         other => other,
     }
@@ -234,17 +238,18 @@ async fn deleted_before(
 async fn remove(
     ctx: &StatementContext,
     name: &QualifiedName,
+    branch: String,
     filter: Predicate,
 ) -> Result<QueryResult> {
     let table = ctx.load_table(name).await?;
-    let removed = if table.current_snapshot().is_none() || filter == Predicate::False {
+    let removed = if branch::head(&table, &branch).is_none() || filter == Predicate::False {
         0
     } else {
         let deleted_before = deleted_before(ctx, name, &table, &filter).await?;
         let change = RowsChange::OverwriteWhere { filter, files: Vec::new() };
         let committed = name
             .catalog
-            .commit_rows(&table, change, CommitOptions::default())
+            .commit_rows(&table, change, CommitOptions { branch, ..CommitOptions::default() })
             .await
             .map_err(|e| match e.kind() {
                 fjord_catalog::ErrorKind::Unsupported => Error::unsupported(format!(

@@ -13,7 +13,7 @@ use super::context::StatementContext;
 use super::ddl::ast::DdlStatement;
 use super::kind;
 use super::statement::Parsed;
-use super::{access, insert, parse, plan, router};
+use super::{access, branch, insert, parse, plan, router};
 use crate::error::Result;
 use crate::iceberg::types::to_arrow_schema;
 use crate::queries::QueryKind;
@@ -214,7 +214,8 @@ async fn assigned(
     else {
         return Ok(());
     };
-    let table = ctx.load_table(&ctx.qualify(name)?).await?;
+    let (name, _) = branch::target(ctx, name).await?;
+    let table = ctx.load_table(&name).await?;
     let schema = to_arrow_schema(table.metadata().current_schema())?;
     let named: Vec<&ast::Ident> = statement
         .columns

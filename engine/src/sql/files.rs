@@ -68,6 +68,12 @@ impl FileAccess for SessionFiles {
     }
 }
 
+/// The URI of a file that a statement names.
+pub(crate) fn uri(file: &str) -> Result<String> {
+    let absolute = absolute(file)?;
+    Ok(if absolute.starts_with('/') { format!("file://{absolute}") } else { absolute })
+}
+
 /// An absolute, normalised form: `..` is taken out before any policy looks at it.
 fn absolute(uri: &str) -> Result<String> {
     if uri.is_empty() {

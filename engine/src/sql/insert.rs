@@ -15,7 +15,7 @@ use sqlparser::ast;
 
 use super::context::StatementContext;
 use super::types::arrow_type_to_sql;
-use super::{bound, plan, select};
+use super::{bound, branch, plan, select};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::filter::to_predicate;
@@ -35,7 +35,7 @@ pub(crate) async fn plan_insert(
     insert: &ast::Insert,
 ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>)> {
     let parts = InsertParts::try_new(insert)?;
-    let name = ctx.qualify(parts.table)?;
+    let (name, branch) = branch::target(ctx, parts.table).await?;
     if name.name.name.contains('$') {
         return Err(Error::invalid(format!(
             "\"{name}\" is a metadata table and cannot be written"
@@ -53,7 +53,7 @@ pub(crate) async fn plan_insert(
     let input = plan::physical(ctx, &rows).await?;
     let target = WriteTarget { catalog: name.catalog, table };
     let write = plan_write(input, &target, Fit::Exact, ctx.state.as_ref())?;
-    let options = CommitOptions::default();
+    let options = CommitOptions { branch, ..CommitOptions::default() };
     let commit = plan_commit(write, &target, action, options, CommitOutcome::default())?;
     Ok((rows, commit))
 }

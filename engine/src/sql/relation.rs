@@ -195,6 +195,11 @@ impl Collector<'_> {
             };
         }
         match version.take() {
+            // The planner knows no name of four parts: it is a branch or tag of catalog.schema.table.
+            None if parts.len() == 4 => {
+                let source = Source::Named(name.clone(), None);
+                self.respell(source, name, alias, last)
+            }
             None => self.request(parts, Source::Named(name.clone(), None)),
             Some(version) => {
                 let source = Source::Named(name.clone(), Some(as_of(version)?));

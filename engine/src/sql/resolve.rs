@@ -9,6 +9,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder};
 use fjord_catalog::metastore::View;
+use fjord_catalog::references::ReferenceKind;
 use fjord_catalog::spec::SnapshotRef;
 use fjord_catalog::table::Table;
 use fjord_connectors::relation::RelationArguments;
@@ -17,7 +18,7 @@ use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr};
 
 use super::context::{Loaded, QualifiedName, Scope, StatementContext};
 use super::relation::{AsOf, Request, Source};
-use super::{access, information_schema, parse, plan, system, time_travel};
+use super::{access, branch, information_schema, parse, plan, system, time_travel};
 use crate::access::Privilege;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::metadata::metadata_table;
@@ -60,13 +61,53 @@ fn open<'a>(ctx: &'a StatementContext, scope: &'a Scope, request: Request) -> Op
                 Ok(Opened { identity: key.join("."), key, table })
             }
             Source::Named(name, as_of) => {
-                let name = ctx.qualify_in(&name, scope)?;
+                let (name, reference) = branch::resolve(ctx, &name, scope, Privilege::Read).await?;
+                if let Some(reference) = reference {
+                    return open_reference(ctx, key, &name, &reference, as_of).await;
+                }
                 let identity = name.to_string();
                 let table = open_named(ctx, scope, &name, as_of).await?;
                 Ok(Opened { key, identity, table })
             }
         }
     })
+}
+
+/// A table as a branch or tag has it.
+async fn open_reference(
+    ctx: &StatementContext,
+    key: Vec<String>,
+    name: &QualifiedName,
+    reference: &branch::Reference,
+    as_of: Option<AsOf>,
+) -> Result<Opened> {
+    access::permit(ctx, Privilege::Read, name)?;
+    if as_of.is_some() {
+        return Err(Error::unsupported(format!(
+            "\"{name}\" is named with a branch or tag, which is a version of it already"
+        )));
+    }
+    let table = ctx.load_table(name).await?;
+    let (stored, kind, snapshot) = reference.find(&table)?;
+    ctx.note_read(&name.catalog, &table, Some(snapshot.snapshot_id()));
+    let identity = format!("{name}@{stored}");
+    let table = at(name, table, snapshot, kind == ReferenceKind::Branch)?;
+    Ok(Opened { key, identity, table })
+}
+
+/// A branch has the table's schema; a tag or snapshot has its own.
+fn at(
+    name: &QualifiedName,
+    table: Table,
+    snapshot: SnapshotRef,
+    is_branch: bool,
+) -> Result<Arc<dyn TableProvider>> {
+    let catalog = name.catalog.clone();
+    Ok(Arc::new(if is_branch {
+        IcebergTable::try_new_on(catalog, table, snapshot)?
+    } else {
+        IcebergTable::try_new_at(catalog, table, snapshot)?
+    }))
 }
 
 async fn open_named(
@@ -94,7 +135,7 @@ async fn open_named(
         };
         let table = ctx.load_table(&base).await?;
         let snapshot = match as_of {
-            Some(as_of) => Some(snapshot_of(ctx, &table, as_of)?),
+            Some(as_of) => Some(snapshot_of(ctx, &table, as_of)?.0),
             None => table.current_snapshot().map(Arc::clone),
         };
         ctx.note_read(&name.catalog, &table, snapshot.as_ref().map(|s| s.snapshot_id()));
@@ -108,9 +149,9 @@ async fn open_named(
             Ok(Arc::new(IcebergTable::try_new(name.catalog.clone(), table)?))
         }
         (Loaded::Table(table), Some(as_of)) => {
-            let snapshot = snapshot_of(ctx, &table, as_of)?;
+            let (snapshot, is_branch) = snapshot_of(ctx, &table, as_of)?;
             ctx.note_read(&name.catalog, &table, Some(snapshot.snapshot_id()));
-            Ok(Arc::new(IcebergTable::try_new_at(name.catalog.clone(), table, snapshot)?))
+            at(name, table, snapshot, is_branch)
         }
         (Loaded::View(view), None) => open_view(ctx, scope, name, &view).await,
         (Loaded::View(_), Some(_)) => {
@@ -119,7 +160,8 @@ async fn open_named(
     }
 }
 
-fn snapshot_of(ctx: &StatementContext, table: &Table, as_of: AsOf) -> Result<SnapshotRef> {
+/// The snapshot, and whether it was named by a branch.
+fn snapshot_of(ctx: &StatementContext, table: &Table, as_of: AsOf) -> Result<(SnapshotRef, bool)> {
     match as_of {
         AsOf::Version(version) => {
             let version = plan::constant_expr(ctx, version)?;
@@ -127,7 +169,7 @@ fn snapshot_of(ctx: &StatementContext, table: &Table, as_of: AsOf) -> Result<Sna
         }
         AsOf::Timestamp(time) => {
             let micros = plan::constant_time(ctx, time)?;
-            time_travel::snapshot_at(table, micros)
+            Ok((time_travel::snapshot_at(table, micros)?, false))
         }
     }
 }

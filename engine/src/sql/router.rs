@@ -14,7 +14,8 @@ use super::planned::PlannedQuery;
 use super::run::{self, Outcome};
 use super::statement::Parsed;
 use super::{
-    access, copy, ctas, delete, explain, insert, prepare, select, session_queries, settings, system,
+    access, analyze, copy, ctas, delete, explain, insert, prepare, register, select,
+    session_queries, settings, system,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::queries::QueryKind;
@@ -36,6 +37,10 @@ pub(crate) fn run<'a>(ctx: &'a StatementContext, statement: &'a Parsed) -> Runni
             }
             DdlStatement::Use(name) => Box::pin(settings::run_use(ctx, name)),
             DdlStatement::Kill(id) => Box::pin(std::future::ready(system::kill(ctx, id))),
+            DdlStatement::Analyze { name, columns } => Box::pin(analyze::run(ctx, name, columns)),
+            DdlStatement::RegisterTable { name, metadata_file } => {
+                Box::pin(register::run(ctx, name, metadata_file))
+            }
             other => Box::pin(run_other_ddl(ctx, other)),
         },
         Parsed::Copy(copy) => Box::pin(copy::run(ctx, copy)),

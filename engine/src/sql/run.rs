@@ -54,7 +54,10 @@ pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outco
         DdlStatement::Describe(what) => {
             return show::describe::run_describe(what, scope).await.map(Outcome::Rows);
         }
-        DdlStatement::Use(_) | DdlStatement::Kill(_) => {
+        DdlStatement::Use(_)
+        | DdlStatement::Kill(_)
+        | DdlStatement::Analyze { .. }
+        | DdlStatement::RegisterTable { .. } => {
             return Err(Error::new(ErrorKind::Bug, "USE or CALL reached the runner of DDL"));
         }
     };

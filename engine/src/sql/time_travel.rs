@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
-use fjord_catalog::spec::SnapshotRef;
+use fjord_catalog::references::references;
+use fjord_catalog::spec::{SnapshotRef, SnapshotReference};
 use fjord_catalog::table::Table;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -74,18 +75,24 @@ fn is_literal(token: &Token) -> bool {
     matches!(token, Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_))
 }
 
-/// The snapshot that `version` (a snapshot id, or the name of a branch or tag) stands for.
+/// The snapshot that `version` (a snapshot id, or the name of a branch or tag) stands for, and
+/// whether it is a branch.
 ///
 /// # Errors
 /// `NotFound`, naming the snapshots that exist.
-pub(crate) fn snapshot_of_version(table: &Table, version: &ScalarValue) -> Result<SnapshotRef> {
+pub(crate) fn snapshot_of_version(
+    table: &Table,
+    version: &ScalarValue,
+) -> Result<(SnapshotRef, bool)> {
     let metadata = table.metadata();
     let text = match version {
         ScalarValue::Utf8(Some(s))
         | ScalarValue::Utf8View(Some(s))
         | ScalarValue::LargeUtf8(Some(s)) => {
             if let Some(snapshot) = metadata.snapshot_for_ref(s) {
-                return Ok(Arc::clone(snapshot));
+                let is_branch =
+                    references(metadata)?.get(s).is_some_and(SnapshotReference::is_branch);
+                return Ok((Arc::clone(snapshot), is_branch));
             }
             s.clone()
         }
@@ -94,7 +101,7 @@ pub(crate) fn snapshot_of_version(table: &Table, version: &ScalarValue) -> Resul
     if let Ok(id) = text.parse::<i64>()
         && let Some(snapshot) = metadata.snapshot_by_id(id)
     {
-        return Ok(Arc::clone(snapshot));
+        return Ok((Arc::clone(snapshot), false));
     }
     Err(Error::new(
         ErrorKind::NotFound,

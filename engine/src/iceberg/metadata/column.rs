@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Builder, Int64Array, Int64Builder, MapBuilder, MapFieldNames, RecordBatch,
-    StringArray, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, Int32Builder, Int64Array, Int64Builder, ListArray, MapBuilder, MapFieldNames,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
+use arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -83,6 +84,18 @@ pub(super) fn bound_maps(rows: impl Iterator<Item = Vec<(i32, String)>>) -> Resu
         map.append(true).map_err(unbuilt)?;
     }
     Ok(Arc::new(map.finish()))
+}
+
+/// A column of `array<bigint>`.
+pub(super) fn long_lists(rows: impl Iterator<Item = Option<Vec<i64>>>) -> ArrayRef {
+    let lists = rows.map(|row| row.map(|values| values.into_iter().map(Some)));
+    Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))
+}
+
+/// A column of `array<int>`.
+pub(super) fn int_lists(rows: impl Iterator<Item = Option<Vec<i32>>>) -> ArrayRef {
+    let lists = rows.map(|row| row.map(|values| values.into_iter().map(Some)));
+    Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists))
 }
 
 fn unbuilt(e: arrow::error::ArrowError) -> Error {

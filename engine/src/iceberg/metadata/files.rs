@@ -1,99 +1,130 @@
-//! `$files`: a snapshot's live files, streamed manifest by manifest.
+//! `$files`, `$data_files`, `$delete_files` and `$entries`, of a snapshot or (`$all_…`) of all,
+//! streamed manifest by manifest.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, RecordBatch, StructArray};
+use datafusion::error::DataFusionError;
 use datafusion::physical_plan::streaming::PartitionStream;
 use fjord_catalog::catalog::Catalog;
+use fjord_catalog::manifest::Entry;
 use fjord_catalog::spec::{DataContentType, DataFile, Datum, ManifestFile, SnapshotRef};
 use fjord_catalog::table::Table;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::bound::readable;
-use super::column::{batch, bound_maps, count_maps, longs, strings};
+use super::column::{batch, bound_maps, count_maps, int_lists, long_lists, longs, strings};
+use super::lazy::LazyRows;
 use super::manifests::load_list;
 use super::partition::PartitionColumn;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// The rows of `$files`. Holds one manifest at a time.
-pub(super) struct FilesStream {
-    catalog: Catalog,
-    table: Table,
-    snapshot: Option<SnapshotRef>,
-    partitions: Arc<PartitionColumn>,
-    schema: SchemaRef,
+/// Which files, and how they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// `$files`: every live file.
+    Files,
+    /// `$data_files`: live data files.
+    DataFiles,
+    /// `$delete_files`: live files of deletes, of any kind.
+    DeleteFiles,
+    /// `$entries`: files with what the manifest says of them, deleted ones too.
+    Entries,
 }
 
-impl fmt::Debug for FilesStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FilesStream({})", self.table.name())
-    }
-}
-
-impl FilesStream {
-    pub(super) fn try_new(
-        catalog: &Catalog,
-        table: &Table,
-        snapshot: Option<&SnapshotRef>,
-    ) -> Result<Self> {
-        let partitions = Arc::new(PartitionColumn::try_new(table.metadata())?);
-        let schema = rows(&[], 0, &partitions)?.schema();
-        Ok(Self {
-            catalog: catalog.clone(),
-            table: table.clone(),
-            snapshot: snapshot.cloned(),
-            partitions,
-            schema,
-        })
-    }
-
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
+impl Shape {
+    fn takes(self, entry: &Entry) -> bool {
+        let is_data = entry.content_type() == DataContentType::Data;
+        match self {
+            Self::Files => entry.is_alive(),
+            Self::DataFiles => entry.is_alive() && is_data,
+            Self::DeleteFiles => entry.is_alive() && !is_data,
+            Self::Entries => true,
+        }
     }
 }
 
-impl PartitionStream for FilesStream {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (catalog, table) = (self.catalog.clone(), self.table.clone());
-        let (snapshot, partitions) = (self.snapshot.clone(), Arc::clone(&self.partitions));
-        let batches = stream::once(async move {
-            let list = load_list(&catalog, &table, snapshot.as_ref()).await?;
-            let manifests = list.as_slice().to_vec();
-            Ok::<_, datafusion::error::DataFusionError>(stream::iter(manifests).then(
-                move |manifest| {
-                    let (catalog, table) = (catalog.clone(), table.clone());
-                    let partitions = Arc::clone(&partitions);
-                    async move { Ok(of_manifest(&catalog, &table, &manifest, &partitions).await?) }
-                },
-            ))
-        })
-        .try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
-    }
+/// The manifests that a snapshot or all of them consist of.
+pub(super) enum Of {
+    /// One snapshot; none of a table never written.
+    Snapshot(Option<SnapshotRef>),
+    /// Every snapshot that is known, each manifest once.
+    All,
 }
 
-async fn of_manifest(
+/// The rows of `$files` and its kind, made while they are read. Holds one manifest at a time.
+pub(super) fn files(
     catalog: &Catalog,
     table: &Table,
-    manifest: &ManifestFile,
-    partitions: &PartitionColumn,
-) -> Result<RecordBatch> {
-    let entries = catalog.load_manifest(table, manifest).await?;
-    let files: Vec<&DataFile> =
-        entries.iter().filter(|e| e.is_alive()).map(|e| e.data_file.as_ref()).collect();
-    rows(&files, manifest.partition_spec_id, partitions)
+    shape: Shape,
+    of: Of,
+) -> Result<Arc<dyn PartitionStream>> {
+    let partitions = Arc::new(PartitionColumn::try_new(table.metadata())?);
+    let schema = rows_of(&[], 0, &partitions, shape)?.schema();
+    let (catalog, table, of) = (catalog.clone(), table.clone(), Arc::new(of));
+    let batches = move || {
+        let (catalog, table) = (catalog.clone(), table.clone());
+        let (partitions, of) = (Arc::clone(&partitions), Arc::clone(&of));
+        let opened = async move {
+            let manifests = manifests_of(&catalog, &table, &of).await?;
+            let each = stream::iter(manifests).then(move |manifest| {
+                let (catalog, table) = (catalog.clone(), table.clone());
+                let partitions = Arc::clone(&partitions);
+                async move {
+                    let entries =
+                        catalog.load_manifest(&table, &manifest).await.map_err(Error::from)?;
+                    let taken: Vec<&Entry> = entries.iter().filter(|e| shape.takes(e)).collect();
+                    Ok(rows_of(&taken, manifest.partition_spec_id, &partitions, shape)?)
+                }
+            });
+            Ok::<_, DataFusionError>(each)
+        };
+        stream::once(opened).try_flatten().boxed()
+    };
+    Ok(Arc::new(LazyRows::new("files", schema, batches)))
 }
 
-fn rows(files: &[&DataFile], spec_id: i32, partitions: &PartitionColumn) -> Result<RecordBatch> {
+async fn manifests_of(catalog: &Catalog, table: &Table, of: &Of) -> Result<Vec<ManifestFile>> {
+    match of {
+        Of::Snapshot(snapshot) => {
+            Ok(load_list(catalog, table, snapshot.as_ref()).await?.as_slice().to_vec())
+        }
+        Of::All => {
+            let mut seen = HashSet::new();
+            let mut manifests = Vec::new();
+            for snapshot in table.metadata().snapshots() {
+                let list = load_list(catalog, table, Some(snapshot)).await?;
+                let new = list.iter().filter(|m| seen.insert(m.manifest_path.clone()));
+                manifests.extend(new.cloned());
+            }
+            Ok(manifests)
+        }
+    }
+}
+
+fn rows_of(
+    entries: &[&Entry],
+    spec_id: i32,
+    partitions: &PartitionColumn,
+    shape: Shape,
+) -> Result<RecordBatch> {
+    let files = rows(entries, spec_id, partitions)?;
+    if shape != Shape::Entries {
+        return Ok(files);
+    }
+    let status: Int32Array = entries.iter().map(|e| Some(e.status() as i32)).collect();
+    batch(vec![
+        ("status", Arc::new(status)),
+        ("snapshot_id", longs(entries.iter().map(|e| e.snapshot_id))),
+        ("sequence_number", longs(entries.iter().map(|e| e.sequence_number))),
+        ("file_sequence_number", longs(entries.iter().map(|e| e.file_sequence_number))),
+        ("data_file", Arc::new(StructArray::from(files))),
+    ])
+}
+
+fn rows(entries: &[&Entry], spec_id: i32, partitions: &PartitionColumn) -> Result<RecordBatch> {
+    let files: Vec<&DataFile> = entries.iter().map(|e| e.data_file.as_ref()).collect();
     let content: Int32Array = files.iter().map(|f| Some(content_code(f.content_type()))).collect();
     let spec: Int32Array = files.iter().map(|_| Some(spec_id)).collect();
     let sort_order: Int32Array = files.iter().map(|f| f.sort_order_id()).collect();
@@ -127,7 +158,15 @@ fn rows(files: &[&DataFile], spec_id: i32, partitions: &PartitionColumn) -> Resu
         ("nan_value_counts", counts(DataFile::nan_value_counts)?),
         ("lower_bounds", bounds(DataFile::lower_bounds)?),
         ("upper_bounds", bounds(DataFile::upper_bounds)?),
+        ("key_metadata", Arc::new(files.iter().map(|f| f.key_metadata()).collect::<BinaryArray>())),
+        ("split_offsets", long_lists(files.iter().map(|f| f.split_offsets().map(<[i64]>::to_vec)))),
+        ("equality_ids", int_lists(files.iter().map(|f| f.equality_ids()))),
         ("sort_order_id", Arc::new(sort_order)),
+        // Inherited where the manifest itself gives none.
+        ("first_row_id", longs(entries.iter().map(|e| e.first_row_id))),
+        ("referenced_data_file", strings(files.iter().map(|f| f.referenced_data_file()))),
+        ("content_offset", longs(files.iter().map(|f| f.content_offset()))),
+        ("content_size_in_bytes", longs(files.iter().map(|f| f.content_size_in_bytes()))),
     ]);
     batch(columns)
 }

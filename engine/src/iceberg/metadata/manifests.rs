@@ -1,21 +1,22 @@
-//! `$manifests`, and `$partitions` summed up from them.
+//! `$manifests` and `$all_manifests`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, Int32Array, ListBuilder, RecordBatch, StringBuilder, StructBuilder,
 };
 use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::physical_plan::streaming::PartitionStream;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::spec::{
-    DataContentType, Datum, FieldSummary, ManifestContentType, ManifestFile, PrimitiveType,
-    SnapshotRef, Struct,
+    Datum, FieldSummary, ManifestContentType, ManifestFile, PrimitiveType, SnapshotRef,
 };
 use fjord_catalog::table::Table;
+use futures::{StreamExt, stream};
 
 use super::bound::readable;
 use super::column::{batch, longs, strings};
+use super::lazy::LazyRows;
 use super::partition::PartitionColumn;
 use crate::error::Result;
 
@@ -26,15 +27,51 @@ pub(super) async fn manifests(
     snapshot: Option<&SnapshotRef>,
 ) -> Result<RecordBatch> {
     let list = load_list(catalog, table, snapshot).await?;
-    let rows = list.as_slice();
-    let partitions = PartitionColumn::try_new(table.metadata())?;
+    batch(columns(list.as_slice(), &PartitionColumn::try_new(table.metadata())?))
+}
+
+/// `$all_manifests`: those of every snapshot, each with the snapshot that it was found in, which
+/// repeats the ones that several share.
+pub(super) fn all_manifests(catalog: &Catalog, table: &Table) -> Result<Arc<dyn PartitionStream>> {
+    let partitions = Arc::new(PartitionColumn::try_new(table.metadata())?);
+    let schema = referenced(&[], 0, &partitions)?.schema();
+    let (catalog, table) = (catalog.clone(), table.clone());
+    let snapshots = move || {
+        let (catalog, table, partitions) =
+            (catalog.clone(), table.clone(), Arc::clone(&partitions));
+        let snapshots: Vec<_> = table.metadata().snapshots().cloned().collect();
+        stream::iter(snapshots)
+            .then(move |snapshot| {
+                let (catalog, table) = (catalog.clone(), table.clone());
+                let partitions = Arc::clone(&partitions);
+                async move {
+                    let list = load_list(&catalog, &table, Some(&snapshot)).await?;
+                    Ok(referenced(&list, snapshot.snapshot_id(), &partitions)?)
+                }
+            })
+            .boxed()
+    };
+    Ok(Arc::new(LazyRows::new("all_manifests", schema, snapshots)))
+}
+
+fn referenced(
+    rows: &[ManifestFile],
+    snapshot_id: i64,
+    partitions: &PartitionColumn,
+) -> Result<RecordBatch> {
+    let mut columns = columns(rows, partitions);
+    columns.push(("reference_snapshot_id", longs(rows.iter().map(|_| Some(snapshot_id)))));
+    batch(columns)
+}
+
+fn columns(rows: &[ManifestFile], partitions: &PartitionColumn) -> Vec<(&'static str, ArrayRef)> {
     let content = |m: &ManifestFile| i32::from(m.content == ManifestContentType::Deletes);
     let of = |m: &ManifestFile, kind: ManifestContentType, count: Option<u32>| {
         if m.content == kind { count } else { Some(0) }
     };
     let (data, deletes) = (ManifestContentType::Data, ManifestContentType::Deletes);
     let ints = |values: Vec<i32>| Arc::new(Int32Array::from(values)) as ArrayRef;
-    batch(vec![
+    vec![
         ("content", ints(rows.iter().map(content).collect())),
         ("path", strings(rows.iter().map(|m| Some(&m.manifest_path)))),
         ("length", longs(rows.iter().map(|m| Some(m.manifest_length)))),
@@ -61,48 +98,8 @@ pub(super) async fn manifests(
             "deleted_delete_files_count",
             longs(rows.iter().map(|m| of(m, deletes, m.deleted_files_count))),
         ),
-        ("partition_summaries", summaries(rows, &partitions)),
-    ])
-}
-
-/// `$partitions` of a snapshot: its data files, counted by partition.
-pub(super) async fn partitions(
-    catalog: &Catalog,
-    table: &Table,
-    snapshot: Option<&SnapshotRef>,
-) -> Result<RecordBatch> {
-    let list = load_list(catalog, table, snapshot).await?;
-    let mut order: Vec<(i32, Struct)> = Vec::new();
-    let mut totals: HashMap<(i32, Struct), [u64; 3]> = HashMap::new();
-    for manifest in list.iter().filter(|m| m.content == ManifestContentType::Data) {
-        let entries = catalog.load_manifest(table, manifest).await?;
-        for entry in entries.iter().filter(|e| e.is_alive()) {
-            let file = &entry.data_file;
-            if file.content_type() != DataContentType::Data {
-                continue;
-            }
-            let key = (manifest.partition_spec_id, file.partition().clone());
-            let total = totals.entry(key.clone()).or_insert_with(|| {
-                order.push(key);
-                [0; 3]
-            });
-            let counts = [file.record_count(), 1, file.file_size_in_bytes()];
-            for (sum, count) in total.iter_mut().zip(counts) {
-                *sum = sum.saturating_add(count);
-            }
-        }
-    }
-    let tuples: Vec<_> = order.iter().map(|(spec, tuple)| (*spec, tuple)).collect();
-    let mut columns = Vec::new();
-    if let Some(partition) = PartitionColumn::try_new(table.metadata())?.build(&tuples)? {
-        columns.push(("partition", partition));
-    }
-    let specs: Int32Array = order.iter().map(|(spec, _)| Some(*spec)).collect();
-    columns.push(("spec_id", Arc::new(specs) as ArrayRef));
-    for (place, name) in ["record_count", "file_count", "total_size"].into_iter().enumerate() {
-        columns.push((name, longs(order.iter().map(|key| totals.get(key).map(|t| t[place])))));
-    }
-    batch(columns)
+        ("partition_summaries", summaries(rows, partitions)),
+    ]
 }
 
 /// The manifests of a snapshot; none of a table never written.

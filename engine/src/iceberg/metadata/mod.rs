@@ -1,10 +1,13 @@
-//! Metadata tables: `"t$snapshots"`, `$history`, `$files`, `$manifests`, `$partitions`, `$refs`.
+//! Metadata tables: `"t$snapshots"`, `"t$files"` and the others of [`KINDS`], with the columns that
+//! Iceberg's own library gives them.
 
 mod bound;
 mod column;
+mod lazy;
 mod partition;
 mod snapshots;
 mod manifests;
+mod partitions;
 mod files;
 
 use std::sync::Arc;
@@ -12,14 +15,33 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::physical_plan::streaming::PartitionStream;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::spec::SnapshotRef;
 use fjord_catalog::table::Table;
 
+use self::files::{Of, Shape};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The kinds, as they are spelt after the dollar sign.
-pub const KINDS: [&str; 6] = ["snapshots", "history", "files", "manifests", "partitions", "refs"];
+pub const KINDS: [&str; 16] = [
+    "snapshots",
+    "history",
+    "refs",
+    "metadata_log_entries",
+    "files",
+    "data_files",
+    "delete_files",
+    "entries",
+    "manifests",
+    "partitions",
+    "all_files",
+    "all_data_files",
+    "all_delete_files",
+    "all_entries",
+    "all_manifests",
+    "properties",
+];
 
 /// The metadata table `kind` (`snapshots`, `files`, …) of `table`, at `snapshot` where that matters
 /// (the current one if `None`).
@@ -38,11 +60,24 @@ pub async fn metadata_table(
         "history" => snapshots::history(table)?,
         "refs" => snapshots::refs(table)?,
         "manifests" => manifests::manifests(catalog, table, snapshot).await?,
-        "partitions" => manifests::partitions(catalog, table, snapshot).await?,
-        "files" => {
-            let stream = files::FilesStream::try_new(catalog, table, snapshot)?;
-            let schema = Arc::clone(stream.schema());
-            return Ok(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(stream)])?));
+        "partitions" => partitions::partitions(catalog, table, snapshot).await?,
+        "metadata_log_entries" => snapshots::metadata_log_entries(table)?,
+        "properties" => snapshots::properties(table)?,
+        "all_manifests" => return streamed(manifests::all_manifests(catalog, table)?),
+        "position_deletes" => {
+            return Err(Error::unsupported(format!(
+                "table \"{}$position_deletes\" is not supported yet; \"{}$delete_files\" lists the \
+                 files that the deletes are in",
+                table.name(),
+                table.name().name
+            )));
+        }
+        kind if shape_of(kind).is_some() => {
+            let (shape, of) = match kind.strip_prefix("all_") {
+                Some(kind) => (shape_of(kind), Of::All),
+                None => (shape_of(kind), Of::Snapshot(snapshot.cloned())),
+            };
+            return streamed(files::files(catalog, table, shape.unwrap_or(Shape::Files), of)?);
         }
         _ => {
             return Err(Error::new(
@@ -56,6 +91,21 @@ pub async fn metadata_table(
         }
     };
     in_memory(batch)
+}
+
+/// `$files` and its kind, `all_` or not.
+fn shape_of(kind: &str) -> Option<Shape> {
+    match kind.strip_prefix("all_").unwrap_or(kind) {
+        "files" => Some(Shape::Files),
+        "data_files" => Some(Shape::DataFiles),
+        "delete_files" => Some(Shape::DeleteFiles),
+        "entries" => Some(Shape::Entries),
+        _ => None,
+    }
+}
+
+fn streamed(rows: Arc<dyn PartitionStream>) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(StreamingTable::try_new(Arc::clone(rows.schema()), vec![rows])?))
 }
 
 fn in_memory(batch: RecordBatch) -> Result<Arc<dyn TableProvider>> {

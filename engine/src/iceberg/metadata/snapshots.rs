@@ -1,14 +1,15 @@
-//! `$snapshots`, `$history` and `$refs`: what the table metadata says by itself.
+//! `$snapshots`, `$history`, `$refs` and `$metadata_log_entries`: what the table metadata says by itself.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, Int32Array, RecordBatch};
+use fjord_catalog::references::references;
 use fjord_catalog::spec::{SnapshotReference, SnapshotRetention};
 use fjord_catalog::table::Table;
 
 use super::column::{batch, instants, longs, string_maps, strings};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// `$snapshots`, oldest first.
 pub(super) fn snapshots(table: &Table) -> Result<RecordBatch> {
@@ -50,7 +51,7 @@ pub(super) fn history(table: &Table) -> Result<RecordBatch> {
 
 /// `$refs`, by name.
 pub(super) fn refs(table: &Table) -> Result<RecordBatch> {
-    let rows = references(table)?;
+    let rows = references(table.metadata())?;
     let retention: Vec<_> = rows.values().map(|r| limits(&r.retention)).collect();
     let kind = |r: &SnapshotReference| if r.is_branch() { "BRANCH" } else { "TAG" };
     let keep: Int32Array = retention.iter().map(|(_, keep, _)| *keep).collect();
@@ -64,17 +65,43 @@ pub(super) fn refs(table: &Table) -> Result<RecordBatch> {
     ])
 }
 
-/// The format library does not list references; their serialized form does.
-fn references(table: &Table) -> Result<BTreeMap<String, SnapshotReference>> {
-    let unreadable = |e| {
-        Error::new(ErrorKind::Bug, format!("table \"{}\": its references", table.name()))
-            .with_source(e)
+/// `$metadata_log_entries`: the table's metadata files, oldest first, the current one last, and what
+/// was current when each was written.
+pub(super) fn metadata_log_entries(table: &Table) -> Result<RecordBatch> {
+    let metadata = table.metadata();
+    let mut rows: Vec<(i64, &str)> = metadata
+        .metadata_log()
+        .iter()
+        .map(|entry| (entry.timestamp_ms, entry.metadata_file.as_str()))
+        .collect();
+    rows.extend(table.metadata_location().map(|file| (metadata.last_updated_ms(), file)));
+    let latest: Vec<_> = rows
+        .iter()
+        .map(|(at, _)| metadata.history().iter().rfind(|entry| entry.timestamp_ms <= *at))
+        .map(|entry| Some((entry?.snapshot_id, metadata.snapshot_by_id(entry?.snapshot_id))))
+        .collect();
+    let snapshot = |of: &dyn Fn(&fjord_catalog::spec::SnapshotRef) -> Option<i64>| {
+        longs(latest.iter().map(|found| found.and_then(|(_, snapshot)| of(snapshot?))))
     };
-    let mut metadata = serde_json::to_value(table.metadata().as_ref()).map_err(unreadable)?;
-    match metadata.get_mut("refs").map(serde_json::Value::take) {
-        Some(refs) if !refs.is_null() => serde_json::from_value(refs).map_err(unreadable),
-        _ => Ok(BTreeMap::new()),
-    }
+    let schema_ids: Int32Array =
+        latest.iter().map(|found| found.and_then(|(_, snapshot)| snapshot?.schema_id())).collect();
+    batch(vec![
+        ("timestamp", instants(rows.iter().map(|(at, _)| *at))),
+        ("file", strings(rows.iter().map(|(_, file)| Some(*file)))),
+        ("latest_snapshot_id", longs(latest.iter().map(|found| found.map(|(id, _)| id)))),
+        ("latest_schema_id", Arc::new(schema_ids)),
+        ("latest_sequence_number", snapshot(&|s| Some(s.sequence_number()))),
+    ])
+}
+
+/// `$properties`, by key.
+pub(super) fn properties(table: &Table) -> Result<RecordBatch> {
+    let mut rows: Vec<_> = table.metadata().properties().iter().collect();
+    rows.sort_unstable();
+    batch(vec![
+        ("key", strings(rows.iter().map(|(key, _)| Some(key)))),
+        ("value", strings(rows.iter().map(|(_, value)| Some(value)))),
+    ])
 }
 
 fn limits(retention: &SnapshotRetention) -> (Option<i64>, Option<i32>, Option<i64>) {

@@ -5,5 +5,6 @@ mod chosen;
 mod constants;
 mod damage;
 mod deletes;
+mod distinct;
 mod pushdown;
 mod rows;

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use fjord_catalog::catalog::Committed;
 use fjord_catalog::evolve::{ColumnChange, change_columns};
 use fjord_catalog::metastore::EntryKind;
 use fjord_catalog::name::TableName;
+use fjord_catalog::references::ReferenceChange;
 use fjord_catalog::spec::{
     FormatVersion, TableMetadata, TableUpdate, Transform, UnboundPartitionField,
 };
@@ -39,9 +41,13 @@ pub(crate) async fn run_alter_table(
     }
     match actions {
         [AlterAction::RenameTo(to)] => rename(EntryKind::Table, &target, to, scope).await,
-        [AlterAction::Rollback(snapshot_id)] => {
-            target.catalog.rollback_to(&target.name, *snapshot_id).await?;
-            Ok(format!("rolled table {target} back to snapshot {snapshot_id}"))
+        [AlterAction::References(change)] => {
+            let committed = target.catalog.change_references(&target.name, change).await?;
+            Ok(changed(&target, change, &committed))
+        }
+        [AlterAction::CherryPick(snapshot_id)] => {
+            let committed = target.catalog.cherry_pick(&target.name, *snapshot_id).await?;
+            Ok(format!("picked snapshot {snapshot_id} into {target}{}", now(&committed)))
         }
         _ => {
             let shown = target.to_string();
@@ -52,6 +58,25 @@ pub(crate) async fn run_alter_table(
             Ok(format!("altered table {target}"))
         }
     }
+}
+
+/// What a change of references came to.
+fn changed(target: &Resolved, change: &ReferenceChange, committed: &Committed) -> String {
+    match change {
+        ReferenceChange::RollbackTo(id) => format!("rolled table {target} back to snapshot {id}"),
+        ReferenceChange::RollbackToTime(_) => {
+            format!("rolled table {target} back{}", now(committed))
+        }
+        ReferenceChange::SetCurrent(_) => format!("altered table {target}{}", now(committed)),
+        ReferenceChange::Put { .. }
+        | ReferenceChange::Drop { .. }
+        | ReferenceChange::FastForward { .. } => format!("altered table {target}"),
+    }
+}
+
+fn now(committed: &Committed) -> String {
+    let current = committed.table.metadata().current_snapshot_id();
+    current.map_or_else(String::new, |id| format!(", whose current snapshot is {id} now"))
 }
 
 /// Renames a table or view; a target without a schema stays in its own.
@@ -146,8 +171,8 @@ fn updates_of(metadata: &TableMetadata, action: &AlterAction) -> Result<Vec<Tabl
                 TableUpdate::SetDefaultSortOrder { sort_order_id: i64::from(LAST_ADDED) },
             ])
         }
-        AlterAction::RenameTo(_) | AlterAction::Rollback(_) => {
-            Err(Error::new(ErrorKind::Bug, "a rename or rollback reached the edit of metadata"))
+        AlterAction::RenameTo(_) | AlterAction::References(_) | AlterAction::CherryPick(_) => {
+            Err(Error::new(ErrorKind::Bug, "what stands alone reached the edit of metadata"))
         }
         _ => match column_change(metadata, action)? {
             Some(change) => Ok(change_columns(metadata, &[change])?),

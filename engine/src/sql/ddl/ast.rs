@@ -4,6 +4,7 @@
 use std::fmt;
 
 use fjord_catalog::evolve::ColumnPosition;
+use fjord_catalog::references::ReferenceChange;
 use fjord_catalog::spec::{Literal, Transform, Type};
 use sqlparser::ast::Query;
 
@@ -235,8 +236,11 @@ pub enum AlterAction {
     ReplacePartitionField(PartitionDef, PartitionDef),
     /// `WRITE ORDERED BY`, `sorted_by`; empty for `WRITE UNORDERED`.
     SetSortOrder(Vec<SortDef>),
-    /// `EXECUTE rollback_to_snapshot(id)`, `CALL system.rollback_to_snapshot`.
-    Rollback(i64),
+    /// `CREATE`, `REPLACE` and `DROP BRANCH` and `TAG`, `EXECUTE rollback_to_snapshot(id)`, and the
+    /// procedures that move a branch.
+    References(ReferenceChange),
+    /// `CALL system.cherrypick_snapshot`.
+    CherryPick(i64),
 }
 
 /// What COMMENT ON means.
@@ -390,6 +394,20 @@ pub enum DdlStatement {
         target: CommentTarget,
         /// `None` for `IS NULL`.
         comment: Option<String>,
+    },
+    /// `ANALYZE`.
+    Analyze {
+        /// Which table.
+        name: ObjectPath,
+        /// Its columns to count; empty for all.
+        columns: Vec<String>,
+    },
+    /// `CALL system.register_table`: a table from metadata that somebody else wrote.
+    RegisterTable {
+        /// The new name.
+        name: ObjectPath,
+        /// Where the metadata is.
+        metadata_file: String,
     },
     /// `CALL system.kill('id')`: the text of the id.
     Kill(String),

@@ -8,7 +8,7 @@ use sqlparser::parser::Parser;
 use crate::error::Result;
 use crate::sql::ddl::ast::DdlStatement;
 use crate::sql::ddl::cursor::Cursor;
-use crate::sql::ddl::{parse_alter, parse_create, parse_show};
+use crate::sql::ddl::{parse_alter, parse_analyze, parse_call, parse_create, parse_show};
 
 /// Reads one statement of ours from where `parser` stands, up to its `;` or the end, neither of
 /// which is taken. `source` is the text that the tokens' positions count in (the whole script).
@@ -28,7 +28,8 @@ pub fn parse_ddl(parser: &mut Parser<'_>, source: &str) -> Result<Option<DdlStat
         "DROP" => drop_object(&mut cursor)?,
         "ALTER" => parse_alter::alter(&mut cursor)?,
         "COMMENT" => parse_alter::comment(&mut cursor)?,
-        "CALL" => parse_alter::call(&mut cursor)?,
+        "ANALYZE" => parse_analyze::analyze(&mut cursor)?,
+        "CALL" => parse_call::call(&mut cursor)?,
         "DESCRIBE" | "DESC" => parse_show::describe(&mut cursor)?,
         "USE" => parse_show::use_schema(&mut cursor)?,
         "SHOW" => match parse_show::show(&mut cursor)? {
@@ -94,6 +95,7 @@ impl DdlStatement {
 #[cfg(test)]
 mod tests {
     use fjord_catalog::evolve::ColumnPosition;
+    use fjord_catalog::references::ReferenceChange;
     use fjord_catalog::spec::{PrimitiveType, Transform, Type};
     use sqlparser::dialect::GenericDialect;
 
@@ -461,7 +463,7 @@ mod tests {
             let rollback = DdlStatement::AlterTable {
                 name: path("iceberg.s.t"),
                 if_exists: false,
-                actions: vec![AlterAction::Rollback(42)],
+                actions: vec![AlterAction::References(ReferenceChange::RollbackTo(42))],
             };
             assert_eq!(ok(sql), rollback, "{sql}");
         }

@@ -1,6 +1,7 @@
-//! `ALTER …`, `COMMENT ON`, `CALL` from tokens.
+//! `ALTER …` and `COMMENT ON` from tokens.
 
 use fjord_catalog::evolve::ColumnPosition;
+use fjord_catalog::references::ReferenceChange;
 use sqlparser::tokenizer::Token;
 
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use crate::sql::ddl::ast::{
 use crate::sql::ddl::cursor::Cursor;
 use crate::sql::ddl::parse_create::{column_after_name, sort_list, written_literal};
 use crate::sql::ddl::parse_properties::{property, property_key, property_list};
+use crate::sql::ddl::parse_refs;
 use crate::sql::ddl::parse_terms::partition_def;
 use crate::sql::ddl::parse_type::parse_type;
 use crate::sql::ddl::settings::{Setting, settings, stored};
@@ -46,18 +48,24 @@ fn alter_table(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
         }
     }
     let alone = |action: &AlterAction| {
-        matches!(action, AlterAction::RenameTo(_) | AlterAction::Rollback(_))
+        matches!(
+            action,
+            AlterAction::RenameTo(_) | AlterAction::References(_) | AlterAction::CherryPick(_)
+        )
     };
     if actions.len() > 1 && actions.iter().any(alone) {
         return Err(Error::unsupported(format!(
-            "ALTER TABLE {name}: RENAME TO and EXECUTE stand alone, in a statement of their own"
+            "ALTER TABLE {name}: RENAME TO, EXECUTE, BRANCH and TAG stand alone, in a \
+             statement of their own"
         )));
     }
     Ok(DdlStatement::AlterTable { name, if_exists, actions })
 }
 
 fn action(cursor: Tokens<'_, '_, '_, '_>, actions: &mut Vec<AlterAction>) -> Result<()> {
-    if cursor.eat(&["add", "partition", "field"]) {
+    if let Some(change) = parse_refs::reference_change(cursor)? {
+        actions.push(AlterAction::References(change));
+    } else if cursor.eat(&["add", "partition", "field"]) {
         actions.push(AlterAction::AddPartitionField(partition_def(cursor)?));
     } else if cursor.eat(&["drop", "partition", "field"]) {
         actions.push(AlterAction::DropPartitionField(partition_def(cursor)?));
@@ -94,7 +102,7 @@ fn action(cursor: Tokens<'_, '_, '_, '_>, actions: &mut Vec<AlterAction>) -> Res
         return cursor.unsupported(format!(
             "ALTER TABLE … {word} is not supported; there are ADD, DROP, RENAME and ALTER COLUMN, \
              RENAME TO, SET and UNSET TBLPROPERTIES, SET PROPERTIES, ADD, DROP and REPLACE PARTITION \
-             FIELD, WRITE ORDERED BY and EXECUTE"
+             FIELD, CREATE, REPLACE and DROP BRANCH and TAG, WRITE ORDERED BY and EXECUTE"
         ));
     }
     Ok(())
@@ -329,7 +337,7 @@ fn execute(cursor: Tokens<'_, '_, '_, '_>) -> Result<AlterAction> {
     cursor.expect_token(&Token::LParen)?;
     let id = snapshot_argument(cursor)?;
     cursor.expect_token(&Token::RParen)?;
-    Ok(AlterAction::Rollback(id))
+    Ok(AlterAction::References(ReferenceChange::RollbackTo(id)))
 }
 
 fn snapshot_argument(cursor: Tokens<'_, '_, '_, '_>) -> Result<i64> {
@@ -408,116 +416,4 @@ pub(crate) fn comment(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
     };
     cursor.expect(&["is"])?;
     Ok(DdlStatement::Comment { target, comment: cursor.string_or_null("a comment")? })
-}
-
-/// Reads `CALL [catalog.]system.kill(…)`, with the id of a query by itself or by name; and
-/// `CALL [catalog.]system.rollback_to_snapshot(…)`, with Trino's three positional arguments
-/// (schema, table, snapshot), Spark's two (table, snapshot), or names (`table => …`).
-pub(crate) fn call(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
-    cursor.expect(&["call"])?;
-    let procedure = cursor.path("a procedure")?;
-    let parts: Vec<&str> = procedure.0.iter().map(String::as_str).collect();
-    let catalog = match parts.as_slice() {
-        ["system", "rollback_to_snapshot"] => None,
-        [catalog, "system", "rollback_to_snapshot"] => Some((*catalog).to_owned()),
-        ["system", "kill"] | [_, "system", "kill"] => {
-            return kill_argument(cursor.list(argument)?).map(DdlStatement::Kill);
-        }
-        _ => {
-            return cursor.unsupported(format!(
-                "procedure {procedure} is not known; there are system.kill and \
-                 system.rollback_to_snapshot"
-            ));
-        }
-    };
-    let arguments = cursor.list(argument)?;
-    let (mut path, snapshot_id) = rollback_arguments(&procedure, arguments)?;
-    // A catalog in the procedure's name is where the table is, unless its own name says so too.
-    if let Some(catalog) = catalog
-        && path.len() == 2
-    {
-        path.insert(0, catalog);
-    }
-    Ok(DdlStatement::AlterTable {
-        name: ObjectPath(path),
-        if_exists: false,
-        actions: vec![AlterAction::Rollback(snapshot_id)],
-    })
-}
-
-/// An argument of CALL: its name if given, and its text.
-type Argument = (Option<String>, String);
-
-fn argument(cursor: Tokens<'_, '_, '_, '_>) -> Result<Argument> {
-    let name = if matches!(cursor.peek(1), Token::RArrow) {
-        let name = cursor.name("an argument")?;
-        cursor.skip(1);
-        Some(name)
-    } else {
-        None
-    };
-    let (Token::SingleQuotedString(text) | Token::Number(text, _)) = cursor.peek(0) else {
-        return cursor.fail("a string or a number");
-    };
-    cursor.skip(1);
-    Ok((name, text))
-}
-
-fn kill_argument(arguments: Vec<Argument>) -> Result<String> {
-    match <[Argument; 1]>::try_from(arguments) {
-        Ok([(name, id)]) if name.as_deref().is_none_or(|name| name == "id") => Ok(id),
-        _ => Err(Error::invalid("write CALL system.kill('id of a query')")),
-    }
-}
-
-fn rollback_arguments(
-    procedure: &ObjectPath,
-    arguments: Vec<Argument>,
-) -> Result<(Vec<String>, i64)> {
-    let usage = || {
-        Error::invalid(format!(
-            "{procedure} takes ('schema', 'table', snapshot_id) or ('schema.table', snapshot_id), \
-             or the names schema, table and snapshot_id, each with =>"
-        ))
-    };
-    let positional: &[&str] = if arguments.len() == 3 {
-        &["schema", "table", "snapshot_id"]
-    } else {
-        &["table", "snapshot_id"]
-    };
-    let (mut schema, mut table, mut snapshot) = (None, None, None);
-    for (i, (name, text)) in arguments.into_iter().enumerate() {
-        let name = name.or_else(|| positional.get(i).map(|&name| name.to_owned()));
-        let slot = match name.as_deref() {
-            Some("schema") => &mut schema,
-            Some("table") => &mut table,
-            Some("snapshot_id") => &mut snapshot,
-            _ => return Err(usage()),
-        };
-        if slot.replace(text).is_some() {
-            return Err(usage());
-        }
-    }
-    let (Some(table), Some(snapshot)) = (table, snapshot) else { return Err(usage()) };
-    let mut path = Vec::new();
-    if let Some(schema) = schema {
-        path.push(schema);
-        path.push(table);
-    } else {
-        path.extend(names_in(&table)?);
-    }
-    let id = snapshot.parse().map_err(|e| usage().with_source(e))?;
-    Ok((path, id))
-}
-
-/// The parts of a dotted name inside a string.
-fn names_in(text: &str) -> Result<Vec<String>> {
-    let dialect = sqlparser::dialect::GenericDialect {};
-    let mut parser = sqlparser::parser::Parser::new(&dialect)
-        .try_with_sql(text)
-        .map_err(crate::sql::ddl::cursor::from_parser)?;
-    let mut cursor = Cursor::new(&mut parser, text);
-    let path = cursor.path("a name")?;
-    cursor.expect_end("the name")?;
-    Ok(path.0)
 }
