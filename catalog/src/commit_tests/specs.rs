@@ -57,6 +57,8 @@ async fn an_overwrite_by_filter_sees_rows_that_came_under_a_newer_spec() {
     assert_eq!(race("b", ours).await.unwrap(), ["ours.parquet", "theirs.parquet"]);
 }
 
+/// Hazard: a file that a rival added under another partition spec lies in no partition of ours, and
+/// is taken to be out of the way (stack §2).
 #[tokio::test]
 async fn a_dynamic_overwrite_takes_files_of_a_newer_spec_for_its_partitions() {
     let ours = |table: &Table| {
