@@ -237,7 +237,14 @@ impl Session {
 
 fn check_count(statement: &Statement, options: &StatementOptions) -> Result<()> {
     check_parameters(statement)?;
-    let (takes, given) = (statement.parameters, options.parameters.len());
+    let given = match &options.rows {
+        Some(_) if !statement.takes_rows() => {
+            return Err(Error::new(crate::ErrorKind::Bug, "the statement takes one row of values"));
+        }
+        Some(rows) => rows.num_columns(),
+        None => options.parameters.len(),
+    };
+    let takes = statement.parameters;
     if takes == given {
         return Ok(());
     }

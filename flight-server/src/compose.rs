@@ -40,7 +40,7 @@ impl Lakehouse {
     pub(crate) async fn open(settings: &Settings) -> Result<Self> {
         let data_dir = make_directory(&settings.data_dir)?;
         let queries = queries(&settings.file.limits);
-        Self::open_with(settings, data_dir, queries, Tables::Anywhere).await
+        Self::open_with(settings, data_dir, queries, Tables::Anywhere, Storage::local()).await
     }
 
     /// The same for a server: the history of statements outlives it, and `observer` is told of
@@ -56,16 +56,18 @@ impl Lakehouse {
             ..queries(&settings.file.limits)
         };
         let tables = Tables::Within(&settings.file.storage);
-        Self::open_with(settings, data_dir, queries, tables).await
+        Self::open_with(settings, data_dir, queries, tables, Storage::local()).await
     }
 
-    async fn open_with(
+    /// `local` is local disk; buckets come from the settings.
+    pub(crate) async fn open_with(
         settings: &Settings,
         data_dir: PathBuf,
         queries: QueriesOptions,
         tables: Tables<'_>,
+        local: Storage,
     ) -> Result<Self> {
-        let storage = stores(&settings.file.storage)?;
+        let storage = stores(local, &settings.file.storage)?;
         let engine = Engine::try_new(EngineOptions {
             memory_limit_bytes: settings.memory_limit.map(limit_bytes),
             spill_dir: data_dir.join("spill"),
@@ -94,7 +96,9 @@ impl Lakehouse {
             None if config.name == DEFAULT_CATALOG => file_uri(&self.data_dir.join("warehouse"))?,
             None => file_uri(&self.data_dir.join(format!("warehouse-{}", config.name)))?,
         };
-        let storage = tables.confine(storage, &warehouse_uri)?;
+        // Tables that were made before a warehouse was configured stay in reach.
+        let own = [warehouse_uri.clone(), file_uri(&self.data_dir.join("warehouse"))?];
+        let storage = tables.confine(storage, &own)?;
         let database = match postgres {
             Some(server) => EmbeddedDatabase::Postgres(server.clone()),
             None => EmbeddedDatabase::File(self.data_dir.join("catalog.db")),
@@ -162,7 +166,7 @@ impl Lakehouse {
 
 /// Where the tables of a process may lie, whatever their metadata says.
 #[derive(Clone, Copy, Debug)]
-enum Tables<'a> {
+pub(crate) enum Tables<'a> {
     /// Wherever the person who runs the process may read and write.
     Anywhere,
     /// In the warehouse of their catalog and below the prefixes that are no exchange of files.
@@ -170,18 +174,18 @@ enum Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// `storage` as a catalog whose warehouse is at `warehouse` may use it.
-    fn confine(self, storage: &Storage, warehouse: &str) -> Result<Storage> {
+    /// `storage` as a catalog may use it whose own places are `own`.
+    fn confine(self, storage: &Storage, own: &[String]) -> Result<Storage> {
         let Self::Within(configured) = self else { return Ok(storage.clone()) };
         let prefixes = configured.iter().filter(|store| !store.files).map(StorageConfig::prefix);
-        let places: Vec<String> = prefixes.chain([warehouse.to_owned()]).collect();
+        let places: Vec<String> = prefixes.chain(own.iter().cloned()).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
     }
 }
 
 /// Local disk, and the buckets that the configuration describes.
-fn stores(configured: &[StorageConfig]) -> Result<Storage> {
-    configured.iter().try_fold(Storage::local(), |storage, config| match &config.place {
+fn stores(local: Storage, configured: &[StorageConfig]) -> Result<Storage> {
+    configured.iter().try_fold(local, |storage, config| match &config.place {
         StoragePlace::Directory(_) => Ok(storage),
         StoragePlace::S3 { prefix, options } => {
             Ok(storage.with_store(prefix, s3::store(options)?)?)

@@ -15,7 +15,7 @@ const SHOWN_CHARS_MAX: usize = 256;
 /// Entries of a directory called `metadata` that are looked at for a table's.
 const ENTRIES_MAX: usize = 10_000;
 /// What would be a path to somebody who decodes: nobody here does, and nobody later should.
-const ENCODED: [&str; 4] = ["%2e", "%2f", "%5c", "%00"];
+const ENCODED: [&str; 8] = ["%2e", "%2f", "%5c", "%00", "%252e", "%252f", "%255c", "%2500"];
 
 /// The file policy of a server's sessions: nothing, unless configured.
 #[derive(Clone, Debug, Default)]
@@ -428,7 +428,7 @@ mod tests {
     fn bucket(name: &str, prefix: &str, files: bool) -> StorageConfig {
         let credentials = fjord_catalog::storage::s3::S3Credentials::Anonymous;
         let options = fjord_catalog::storage::s3::S3Options::new("lake", credentials);
-        let place = StoragePlace::S3 { prefix: prefix.into(), options };
+        let place = StoragePlace::S3 { prefix: prefix.into(), options: Box::new(options) };
         StorageConfig { name: name.into(), place, files }
     }
 

@@ -22,5 +22,7 @@ mod sql;
 mod demo;
 mod backup;
 mod start;
+#[cfg(test)]
+mod path_policy_tests;
 
 pub use start::run;

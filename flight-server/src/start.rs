@@ -49,6 +49,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(code) => code,
+        // Some of the configuration is known to be bad only when it is put together.
+        Err(e) if e.is::<ConfigError>() => complain(e.as_ref(), STATUS_USAGE),
         Err(e) => complain(e.as_ref(), 1),
     }
 }

@@ -37,7 +37,7 @@ def _start(weed, folder):
     (run / "data").mkdir()
     command = [weed, "server", f"-dir={run}/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
     command += ["-s3", f"-s3.config={config}", f"-s3.port={port['s3']}", f"-s3.port.grpc={port['s3g']}"]
-    command += [f"-s3.port.iceberg={port['iceberg']}", "-s3.port.lance=0"]
+    command += [f"-s3.port.iceberg={port['iceberg']}", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]
     for name in ("master", "volume", "filer"):
         command += [f"-{name}.port={port[name]}", f"-{name}.port.grpc={port[name + 'g']}"]
     command += ["-master.volumeSizeLimitMB=64", "-volume.max=100", "-master.telemetry=false"]

@@ -9,6 +9,8 @@
 
 mod process;
 mod whole;
+mod proxy;
+mod counterpart_s3;
 mod conflicts;
 mod counterpart_postgres;
 mod damage;

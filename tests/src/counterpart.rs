@@ -17,7 +17,7 @@ pub struct S3Server {
 impl S3Server {
     /// The server, if there is one; `None` where a test has to be skipped.
     pub fn find() -> Option<Self> {
-        let variable = |name: &str| env::var(format!("FJORD_TEST_S3_{name}")).ok();
+        let variable = |name: &str| variable(&format!("FJORD_TEST_S3_{name}"));
         let credentials = S3Credentials::Keys {
             access_key_id: variable("KEY")?,
             secret_access_key: Secret::new(variable("SECRET")?),
@@ -45,9 +45,13 @@ impl S3Server {
 /// # Errors
 /// When the variable is set, and the bucket's server is not described.
 pub fn warehouse() -> Result<Option<(Storage, String)>> {
-    let Ok(warehouse) = env::var("FJORD_SLT_WAREHOUSE") else { return Ok(None) };
+    let Some(warehouse) = variable("FJORD_SLT_WAREHOUSE") else { return Ok(None) };
     let server = S3Server::find();
     let server = server.context("FJORD_SLT_WAREHOUSE needs `tests/counterparts/run --with s3`")?;
     let place = format!("{}/{:016x}", warehouse.trim_end_matches('/'), fastrand::u64(..));
     Ok(Some((server.storage()?, place)))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var_os(name)?.into_string().ok()
 }

@@ -23,6 +23,8 @@ pub enum Operation {
     Get,
     /// A delete.
     Delete,
+    /// A listing; logged, never failed.
+    List,
 }
 
 /// How a request fails.
@@ -91,6 +93,11 @@ impl FaultStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_list(&self, prefix: Option<&Path>) {
+        let path = prefix.map(Path::to_string).unwrap_or_default();
+        self.state().log.push((Operation::List, path));
     }
 
     fn meet(&self, operation: Operation, path: &Path) -> Option<StoreEffect> {
@@ -196,6 +203,7 @@ impl ObjectStore for FaultStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.note_list(prefix);
         self.inner.list(prefix)
     }
 
@@ -204,10 +212,12 @@ impl ObjectStore for FaultStore {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.note_list(prefix);
         self.inner.list_with_offset(prefix, offset)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.note_list(prefix);
         self.inner.list_with_delimiter(prefix).await
     }
 

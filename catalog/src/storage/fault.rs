@@ -12,10 +12,15 @@ const REASON_CHARS_MAX: usize = 300;
 pub fn store_error(doing: &str, uri: &str, error: object_store::Error) -> Error {
     use object_store::Error as Store;
     let (kind, problem) = match &error {
-        Store::NotFound { .. } => (ErrorKind::NotFound, "not found".to_owned()),
+        Store::NotFound { .. } => match code(&error).as_deref() {
+            Some("NoSuchBucket") => (ErrorKind::NotFound, "there is no such bucket".to_owned()),
+            _ => (ErrorKind::NotFound, "not found".to_owned()),
+        },
         Store::AlreadyExists { .. } => (ErrorKind::AlreadyExists, "exists already".to_owned()),
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            (ErrorKind::PermissionDenied, format!("cannot {doing} it: permission denied"))
+            let said = code(&error).map(|code| format!(": the store answered {code}"));
+            let said = said.unwrap_or_default();
+            (ErrorKind::PermissionDenied, format!("cannot {doing} it: permission denied{said}"))
         }
         Store::Precondition { .. } => {
             (ErrorKind::Storage, format!("cannot {doing} it: it changed meanwhile"))
@@ -49,13 +54,24 @@ fn from_cause(doing: &str, error: &object_store::Error) -> (ErrorKind, String) {
     (ErrorKind::Storage, format!("cannot {doing} it: {}", reason(error)))
 }
 
-/// What a store over the network said, or what kept it from saying anything.
-fn reason(error: &object_store::Error) -> String {
+fn innermost(error: &object_store::Error) -> String {
     let mut innermost: &(dyn StdError + 'static) = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;
     }
-    let text = innermost.to_string();
+    innermost.to_string()
+}
+
+/// The code that a store over the network gave its error.
+fn code(error: &object_store::Error) -> Option<String> {
+    let text = innermost(error);
+    let code = element(&text, "Code")?;
+    Some(code.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect())
+}
+
+/// What a store over the network said, or what kept it from saying anything.
+fn reason(error: &object_store::Error) -> String {
+    let text = innermost(error);
     let said = match (element(&text, "Code"), element(&text, "Message")) {
         (Some(code), Some(message)) => format!("the store answered {code}: {message}"),
         (Some(code), None) => format!("the store answered {code}"),

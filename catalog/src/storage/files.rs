@@ -26,7 +26,9 @@ impl Storage {
     /// # Errors
     /// `NotFound` with the URI, `LimitExceeded`, or what the store met.
     pub async fn read_all(&self, uri: &str, bytes_max: u64) -> Result<Bytes> {
-        self.resolve(uri)?.read_all(uri, bytes_max).await
+        let at = self.resolve(uri)?;
+        // Everything that plans a query waits for this somewhere: what waits should stay small.
+        Box::pin(at.read_all(uri, bytes_max)).await
     }
 
     /// Writes a file that must not exist. When this returns, it survives a power cut.
@@ -37,7 +39,8 @@ impl Storage {
     /// # Errors
     /// `AlreadyExists` if other bytes are there, or what the store met.
     pub async fn put_new(&self, uri: &str, bytes: Bytes) -> Result<()> {
-        self.resolve(uri)?.put_new(uri, PutPayload::from_bytes(bytes)).await
+        let at = self.resolve(uri)?;
+        Box::pin(at.put_new(uri, PutPayload::from_bytes(bytes))).await
     }
 
     /// Whether the file is there.
@@ -188,7 +191,7 @@ impl Resolved {
                 Ok(_) => return Ok(()),
                 Err(e @ object_store::Error::AlreadyExists { .. }) => {
                     // Ours, if it is the same: the answer to an earlier attempt was lost.
-                    return match self.holds(uri, &payload).await {
+                    return match Box::pin(self.holds(uri, &payload)).await {
                         Ok(true) => Ok(()),
                         _ => Err(store_error("write", uri, e)),
                     };

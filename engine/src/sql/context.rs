@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
@@ -67,6 +68,9 @@ pub struct StatementOptions {
     /// caller puts the work into [`QueryHandle::during`] and the result into
     /// [`QueryHandle::track`].
     pub query: Option<QueryHandle>,
+    /// Many rows of values at once, in place of `parameters`, for a statement that
+    /// [takes them](super::statement::Statement::takes_rows): column n is `$n`.
+    pub rows: Option<RecordBatch>,
 }
 
 /// One statement's world.
@@ -84,6 +88,8 @@ pub(crate) struct StatementContext {
     pub(crate) access: Option<Arc<dyn AccessPolicy>>,
     /// Values of `$1`, `$2` …, when EXECUTE or a client gave some.
     pub(crate) parameters: Vec<ScalarValue>,
+    /// Many rows of such values, for an INSERT that takes them at once.
+    pub(crate) rows: Option<RecordBatch>,
     /// What is known of the types of `$1`, `$2` … while a statement is only described.
     pub(crate) parameter_types: Option<Vec<Option<FieldRef>>>,
     /// Who asks.
@@ -113,7 +119,7 @@ impl StatementContext {
         policy: Arc<dyn FilePolicy>,
         options: StatementOptions,
     ) -> Result<Self> {
-        let StatementOptions { parameters, pins, now, query } = options;
+        let StatementOptions { parameters, pins, now, query, rows } = options;
         let variables = shared.snapshot();
         let state = Arc::new(services.session_state(variables.config.clone(), now)?);
         let files = SessionFiles { storage: services.storage.clone(), policy };
@@ -125,6 +131,7 @@ impl StatementContext {
             files,
             access: None,
             parameters,
+            rows,
             parameter_types: None,
             viewer: Viewer::default(),
             query,
@@ -183,6 +190,7 @@ impl StatementContext {
             files: self.files.clone(),
             access: self.access.clone(),
             parameters,
+            rows: None,
             parameter_types: None,
             earlier: self.earlier.clone(),
             seen: Seen::default(),

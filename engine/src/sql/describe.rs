@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Cast, Expr as DfExpr, Limit, LogicalPlan, TryCast};
@@ -46,17 +46,59 @@ pub(crate) async fn describe(
 ) -> Result<Description> {
     let parameters = parameters(ctx, statement, count).await?;
     let kind = kind::of(ctx, statement)?;
-    let schema = match kind {
-        QueryKind::Query => {
-            let nulls = parameters
-                .iter()
-                .map(|p| ScalarValue::try_new_null(p.field.data_type()))
-                .collect::<datafusion::error::Result<Vec<_>>>()?;
-            router::columns(ctx.with_parameters(nulls), statement).await?
-        }
-        _ => Arc::new(Schema::empty()),
+    if kind != QueryKind::Query {
+        return Ok(Description { kind, schema: Arc::new(Schema::empty()), parameters });
+    }
+    let first = match columns(ctx, statement, &parameters).await {
+        Ok(schema) => return Ok(Description { kind, schema, parameters }),
+        Err(e) => e,
     };
-    Ok(Description { kind, schema, parameters })
+    if parameters.iter().all(|p| p.is_typed) {
+        return Err(first);
+    }
+    // Nothing tells of text in `? + ?`, and it means nothing there.
+    for guess in guesses() {
+        let guessed: Vec<Parameter> = parameters.iter().map(|p| p.or_of_type(&guess)).collect();
+        if let Ok(schema) = columns(ctx, statement, &guessed).await {
+            return Ok(Description { kind, schema, parameters: guessed });
+        }
+    }
+    Err(first)
+}
+
+/// The columns of a query, with NULL for each parameter.
+async fn columns(
+    ctx: &StatementContext,
+    statement: &Parsed,
+    parameters: &[Parameter],
+) -> Result<SchemaRef> {
+    let nulls = parameters
+        .iter()
+        .map(|p| ScalarValue::try_new_null(p.field.data_type()))
+        .collect::<datafusion::error::Result<Vec<_>>>()?;
+    router::columns(ctx.with_parameters(nulls), statement).await
+}
+
+/// Types that a parameter of which nothing tells may have, besides text; the likeliest first.
+fn guesses() -> [DataType; 5] {
+    [
+        DataType::Int64,
+        DataType::Float64,
+        DataType::Interval(IntervalUnit::MonthDayNano),
+        DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Boolean,
+    ]
+}
+
+impl Parameter {
+    /// The parameter itself if something tells its type, else one of type `ty`.
+    fn or_of_type(&self, ty: &DataType) -> Self {
+        if self.is_typed {
+            return self.clone();
+        }
+        let field = Field::new(self.field.name(), ty.clone(), true);
+        Self { field: Arc::new(field), is_typed: false }
+    }
 }
 
 /// The `count` parameters that a statement takes.
@@ -96,13 +138,15 @@ async fn typed(ctx: &StatementContext, statement: &Parsed, count: usize) -> Resu
         }
         Parsed::Prepare(..) => None,
     };
+    let mut guess = None;
     if let Some(query) = query {
-        let inner = ctx.with_parameter_types(known.clone());
-        let planned = plan::plan_query(&inner, query).await?;
+        let planned;
+        (planned, guess) = planned_by_guess(ctx, &query, &known).await?;
         for (id, ty) in inferred(&planned)? {
             let number = id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
             if let Some(slot) = number.and_then(|n| known.get_mut(n.checked_sub(1)?))
                 && slot.is_none()
+                && guess.as_ref() != Some(&ty)
             {
                 *slot = Some(of_type(ty));
             }
@@ -110,10 +154,40 @@ async fn typed(ctx: &StatementContext, statement: &Parsed, count: usize) -> Resu
     }
     let numbered = known.into_iter().enumerate().map(|(i, field)| {
         let is_typed = field.is_some();
-        let ty = field.map_or(DataType::Utf8, |f| f.data_type().clone());
+        let untyped = || guess.clone().unwrap_or(DataType::Utf8);
+        let ty = field.map_or_else(untyped, |f| f.data_type().clone());
         Parameter { field: Arc::new(Field::new((i + 1).to_string(), ty, true)), is_typed }
     });
     Ok(numbered.collect())
+}
+
+/// The query planned, and what was taken for the type of parameters of which nothing tells it, where
+/// that made a difference.
+///
+/// # Errors
+/// The first, when no guess makes the query one.
+async fn planned_by_guess(
+    ctx: &StatementContext,
+    query: &Query,
+    known: &[Option<FieldRef>],
+) -> Result<(LogicalPlan, Option<DataType>)> {
+    let unguessed = ctx.with_parameter_types(known.to_vec());
+    let first = match plan::plan_query(&unguessed, query.clone()).await {
+        Ok(planned) => return Ok((planned, None)),
+        Err(e) => e,
+    };
+    if known.iter().all(Option::is_some) {
+        return Err(first);
+    }
+    for guess in std::iter::once(DataType::Utf8).chain(guesses()) {
+        let field = of_type(guess.clone());
+        let types = known.iter().map(|ty| Some(Arc::clone(ty.as_ref().unwrap_or(&field))));
+        let guessed = ctx.with_parameter_types(types.collect());
+        if let Ok(planned) = plan::plan_query(&guessed, query.clone()).await {
+            return Ok((planned, Some(guess)));
+        }
+    }
+    Err(first)
 }
 
 fn of_type(ty: DataType) -> FieldRef {

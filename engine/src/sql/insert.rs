@@ -15,7 +15,7 @@ use sqlparser::ast;
 
 use super::context::StatementContext;
 use super::types::arrow_type_to_sql;
-use super::{plan, select};
+use super::{bound, plan, select};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::filter::to_predicate;
@@ -45,7 +45,10 @@ pub(crate) async fn plan_insert(
     let schema = to_arrow_schema(table.metadata().current_schema())?;
     let constants = static_partition(ctx, &table, &schema, parts.partition)?;
     let action = action(&parts, &table, &schema, &constants)?;
-    let rows = plan::plan_query(ctx, parts.source.clone()).await?;
+    let rows = match &ctx.rows {
+        Some(rows) => bound::relation(insert, rows)?,
+        None => plan::plan_query(ctx, parts.source.clone()).await?,
+    };
     let rows = align(ctx, rows, &table, &schema, &parts.columns, &constants)?;
     let input = plan::physical(ctx, &rows).await?;
     let target = WriteTarget { catalog: name.catalog, table };

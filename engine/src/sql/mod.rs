@@ -49,6 +49,7 @@ pub(crate) mod plan;
 pub(crate) mod session_queries;
 pub(crate) mod select;
 pub(crate) mod settings;
+pub(crate) mod bound;
 pub(crate) mod insert;
 pub(crate) mod ctas;
 pub(crate) mod delete;

@@ -25,6 +25,14 @@ impl Statement {
         self.lane
     }
 
+    /// Whether it takes many rows of values at once ([`StatementOptions::rows`]): an INSERT whose
+    /// VALUES are one row of parameters. All rows are then one commit.
+    ///
+    /// [`StatementOptions::rows`]: super::context::StatementOptions::rows
+    pub fn takes_rows(&self) -> bool {
+        self.parsed.inserted_parameters().is_some()
+    }
+
     /// What it does to the lake, as far as its syntax tells: what EXECUTE runs, the session knows.
     pub fn query_kind(&self) -> QueryKind {
         self.parsed.kind()
@@ -32,6 +40,13 @@ impl Statement {
 }
 
 impl Parsed {
+    /// The INSERT whose VALUES are one row of parameters and nothing else, and their numbers from 1.
+    pub(crate) fn inserted_parameters(&self) -> Option<Vec<usize>> {
+        let Parsed::Sql(statement) = self else { return None };
+        let ast::Statement::Insert(insert) = statement.as_ref() else { return None };
+        inserted_parameters(insert)
+    }
+
     /// What the statement does, from its syntax.
     pub(crate) fn kind(&self) -> QueryKind {
         use ast::Statement as S;
@@ -86,4 +101,22 @@ pub(crate) struct Explain {
 pub(crate) struct Prepared {
     pub(crate) types: Vec<ast::DataType>,
     pub(crate) statement: Box<Parsed>,
+}
+
+/// The numbers, from 1, of the parameters that are the one row of an INSERT's VALUES, if it has
+/// nothing else.
+pub(crate) fn inserted_parameters(insert: &ast::Insert) -> Option<Vec<usize>> {
+    let query = insert.source.as_deref()?;
+    let is_plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none();
+    let ast::SetExpr::Values(values) = query.body.as_ref() else { return None };
+    let ([row], true) = (values.rows.as_slice(), is_plain && !insert.overwrite) else {
+        return None;
+    };
+    row.iter().map(parameter_number).collect()
+}
+
+fn parameter_number(value: &ast::Expr) -> Option<usize> {
+    let ast::Expr::Value(value) = value else { return None };
+    let ast::Value::Placeholder(name) = &value.value else { return None };
+    name.strip_prefix('$')?.parse().ok().filter(|number| *number > 0)
 }

@@ -51,7 +51,7 @@ pub enum StoragePlace {
         /// `s3://bucket/` or `s3://bucket/prefix/`.
         prefix: String,
         /// How to reach it.
-        options: S3Options,
+        options: Box<S3Options>,
     },
 }
 
@@ -174,15 +174,17 @@ fn s3(
     prefix: String,
     bucket: String,
 ) -> Result<StoragePlace, ConfigError> {
-    let mut options = S3Options::new(bucket, credentials(section)?);
-    options.endpoint = section.text("endpoint")?;
-    if let Some(endpoint) = &options.endpoint {
+    let endpoint = section.text("endpoint")?;
+    if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint).map_err(|e| section.error("endpoint", e.message()))?;
     }
+    // Elsewhere nobody asks the machine's cloud unless told to: the answer would be late and wrong.
+    let is_aws = endpoint.as_ref().is_none_or(|endpoint| endpoint.contains("amazonaws.com"));
+    let mut options = S3Options::new(bucket, credentials(section, is_aws)?);
+    options.endpoint = endpoint;
     let region = ["AWS_REGION", "AWS_DEFAULT_REGION"];
     options.region = section.text("region")?.or_else(|| {
         // What the machine says is meant for AWS.
-        let is_aws = options.endpoint.is_none();
         region.into_iter().filter(|_| is_aws).find_map(environment::variable)
     });
     options.path_style = section.boolean("path_style")?;
@@ -192,10 +194,10 @@ fn s3(
         }
         options.attempt_time = time;
     }
-    Ok(StoragePlace::S3 { prefix, options })
+    Ok(StoragePlace::S3 { prefix, options: Box::new(options) })
 }
 
-fn credentials(section: &mut Section<'_>) -> Result<S3Credentials, ConfigError> {
+fn credentials(section: &mut Section<'_>, is_aws: bool) -> Result<S3Credentials, ConfigError> {
     const ACCEPTED: &str = "\"environment\" (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), \"instance\" (what the machine is given by its cloud), \"anonymous\"; or the keys access_key_id and secret_access_key";
     let source = section.text("credentials")?;
     let access_key_id = section.text_or_secret("access_key_id")?;
@@ -220,7 +222,11 @@ fn credentials(section: &mut Section<'_>) -> Result<S3Credentials, ConfigError> 
         };
     }
     match source.as_deref() {
-        None => Ok(from_environment().unwrap_or_else(|| S3Credentials::Instance(instance()))),
+        None => match from_environment() {
+            Some(keys) => Ok(keys),
+            None if is_aws => Ok(S3Credentials::Instance(instance())),
+            None => Err(section.error("access_key_id", format!("is missing; accepted: {ACCEPTED}"))),
+        },
         Some("environment") => from_environment().ok_or_else(|| {
             let problem = "found \"environment\", where AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set";
             section.error("credentials", problem)
@@ -385,6 +391,16 @@ mod tests {
             assert!(found.contains(expected), "{text}\n{found}");
             assert!(!found.contains("canary"), "{found}");
         }
+    }
+
+    #[test]
+    fn a_bucket_elsewhere_does_not_ask_the_cloud_of_this_machine() {
+        let text = "[storage.x]\nprefix = \"s3://lake/\"\nendpoint = \"http://h\"";
+        match environment::variable("AWS_ACCESS_KEY_ID") {
+            Some(_) => assert!(parse(text.as_bytes(), "f").is_ok()),
+            None => assert!(message(text).contains("storage.x.access_key_id: is missing")),
+        }
+        parse(format!("{text}\ncredentials = \"instance\"").as_bytes(), "f").unwrap();
     }
 
     #[test]

@@ -105,6 +105,20 @@ fn write(rows: &RecordBatch) -> Result<Bytes, ArrowError> {
     Ok(writer.into_inner()?.into())
 }
 
+/// The bound rows as they are; `None` when nothing was bound.
+///
+/// # Errors
+/// As [`executions`].
+pub(crate) fn rows(bound: &[u8]) -> Result<Option<RecordBatch>, Status> {
+    if bound.is_empty() {
+        return Ok(None);
+    }
+    let reader = StreamReader::try_new(Cursor::new(bound), None).map_err(|e| unreadable(&e))?;
+    let schema = reader.schema();
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(&e))?;
+    concat_batches(&schema, &batches).map(Some).map_err(|e| unreadable(&e))
+}
+
 /// The executions that bound rows ask for, one a row. Nothing bound is one without values.
 ///
 /// # Errors
@@ -113,21 +127,24 @@ pub(crate) fn executions(bound: &[u8]) -> Result<Vec<Values>, Status> {
     if bound.is_empty() {
         return Ok(vec![Vec::new()]);
     }
-    let unreadable = |e: ArrowError| Status::internal(format!("bound parameters: {e}"));
-    let reader = StreamReader::try_new(Cursor::new(bound), None).map_err(unreadable)?;
+    let reader = StreamReader::try_new(Cursor::new(bound), None).map_err(|e| unreadable(&e))?;
     let mut executions = Vec::new();
     for batch in reader {
-        let batch = batch.map_err(unreadable)?;
+        let batch = batch.map_err(|e| unreadable(&e))?;
         for row in 0..batch.num_rows() {
             let values = batch
                 .columns()
                 .iter()
                 .map(|column| ScalarValue::try_from_array(column, row))
                 .collect::<Result<Values, _>>();
-            executions.push(values.map_err(|e| unreadable(e.into()))?);
+            executions.push(values.map_err(|e| unreadable(&e.into()))?);
         }
     }
     Ok(executions)
+}
+
+fn unreadable(e: &ArrowError) -> Status {
+    Status::internal(format!("bound parameters: {e}"))
 }
 
 fn malformed(e: &ArrowError) -> Status {

@@ -1,5 +1,6 @@
 //! Statements that have run: DDL and DML, once each, to their end.
 
+use arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use fjord_engine::queries::QueryKind;
 use fjord_engine::query::ResultKind;
@@ -25,18 +26,32 @@ pub(crate) struct Ran {
     pub(crate) id: Uuid,
 }
 
+/// What parameters stand for in one run.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    /// One value each.
+    Values(Values),
+    /// Many rows at once, for a statement that takes them.
+    Rows(RecordBatch),
+}
+
 /// Runs one statement to its end. Dropping the future stops it.
 pub(crate) async fn run(
     core: &Core,
     caller: &Caller,
     session: &Session,
     statement: &Statement,
-    parameters: Values,
+    values: Bound,
 ) -> Result<Ran, Status> {
     let query = core.admit(caller, statement.into(), None).await?;
     let id = query.id();
     let told = |e: &fjord_engine::Error| status_of(e, Some(id));
-    let options = StatementOptions { parameters, query: Some(query.clone()), ..Default::default() };
+    let (parameters, rows) = match values {
+        Bound::Values(values) => (values, None),
+        Bound::Rows(rows) => (Values::new(), Some(rows)),
+    };
+    let query_too = Some(query.clone());
+    let options = StatementOptions { parameters, rows, query: query_too, ..Default::default() };
     let result = query.during(session.execute_with(statement, options)).await;
     let result = query.track(result.map_err(|e| told(&e))?);
     caller.gauge.watch(result.plan.as_ref());
@@ -81,7 +96,7 @@ pub(crate) async fn run_script(
 ) -> Result<Ran, Status> {
     let mut all = Ran::default();
     for (i, statement) in statements.iter().enumerate() {
-        let ran = run(core, caller, session, statement, Values::new()).await;
+        let ran = run(core, caller, session, statement, Bound::Values(Values::new())).await;
         let ran = ran.map_err(|status| named(status, i, statement, statements.len()))?;
         if let Some(rows) = ran.affected {
             all.affected = Some(all.affected.unwrap_or(0).saturating_add(rows));

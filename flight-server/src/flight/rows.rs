@@ -234,7 +234,8 @@ impl Run {
     async fn planned(&self, parameters: Values) -> fjord_engine::Result<PlannedQuery> {
         let now = self.work.now_micros.and_then(DateTime::from_timestamp_micros);
         let pins = Some(self.work.pins.clone());
-        let options = StatementOptions { parameters, pins, now, query: Some(self.query.clone()) };
+        let options =
+            StatementOptions { parameters, pins, now, query: Some(self.query.clone()), rows: None };
         self.query.during(self.session.plan(&self.statement, options)).await
     }
 

@@ -20,7 +20,7 @@ use super::caller::Caller;
 use super::core::Core;
 use super::egress::{EgressSchema, schema_bytes};
 use super::parameters::{self, Values};
-use super::ran::{self, Ran};
+use super::ran::{self, Bound, Ran};
 use super::status::status_of;
 use super::ticket::{QueryTicket, QueryWork, Work};
 
@@ -65,7 +65,8 @@ pub(crate) async fn info(
     }
 }
 
-/// Runs a statement once for each row that was bound; the sum of what they changed.
+/// Runs a statement once for each row that was bound, or once with all of them where it takes that;
+/// the sum of what was changed.
 pub(crate) async fn executions(
     core: &Core,
     caller: &Caller,
@@ -73,11 +74,16 @@ pub(crate) async fn executions(
     statement: &Statement,
     bound: &[u8],
 ) -> Result<Ran, Status> {
+    if statement.takes_rows()
+        && let Some(rows) = parameters::rows(bound)?.filter(|rows| rows.num_rows() > 1)
+    {
+        return ran::run(core, caller, session, statement, Bound::Rows(rows)).await;
+    }
     let mut all = Ran::default();
     let executions = parameters::executions(bound)?;
     let rows = executions.len();
     for (row, values) in executions.into_iter().enumerate() {
-        let ran = ran::run(core, caller, session, statement, values).await;
+        let ran = ran::run(core, caller, session, statement, Bound::Values(values)).await;
         let ran = ran.map_err(|status| match rows {
             1 => status,
             _ => of_row(&status, row, rows),

@@ -92,6 +92,15 @@ fn a_reader_that_leaves_ends_the_work_quietly() {
 }
 
 #[test]
+fn a_server_open_to_everybody_refuses_to_start_with_status_two() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["serve", "--flight", "0.0.0.0:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    assert!(message.contains("0.0.0.0:0") && message.contains("--insecure"), "{message}");
+}
+
+#[test]
 fn bad_configuration_ends_with_status_two() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("fjord.toml"), "memory_limit = \"lots\"\n").unwrap();

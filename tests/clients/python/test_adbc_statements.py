@@ -116,12 +116,57 @@ def test_adbc_07_too_few_parameters_are_an_error(cursor):
     assert "parameter" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("sql", "values", "expected"),
+    [
+        ("SELECT ? + ?", (1, 2), 3),
+        ("SELECT ? + ?", (1.5, 2.5), 4.0),
+        ("SELECT ? || ?", ("a", "b"), "ab"),
+        ("SELECT -?", (5,), -5),
+        ("SELECT abs(?)", (-5,), 5),
+        ("SELECT round(CAST(1.25 AS double), ?)", (1,), 1.3),
+        ("SELECT substring('lakehouse', ?, ?)", (1, 4), "lake"),
+        ("SELECT TIMESTAMP '2026-01-01 00:00:00' + ?", (datetime.timedelta(days=1),), datetime.datetime(2026, 1, 2)),
+    ],
+)
+def test_adbc_07_parameters_that_nothing_gives_a_type_take_any(cursor, sql, values, expected):
+    cursor.execute(sql, values)
+    assert cursor.fetchone() == (expected,)
+
+
 def test_adbc_08_executemany_returns_the_sum_of_affected_rows(cursor, schema):
     cursor.execute(f"CREATE TABLE {schema}.t (id bigint, who varchar)")
     cursor.executemany(f"INSERT INTO {schema}.t VALUES (?, ?)", [(n, f"p{n}") for n in range(25)])
     assert cursor.rowcount == 25
     cursor.execute(f"SELECT count(*), min(who), max(id) FROM {schema}.t")
     assert cursor.fetchone() == (25, "p0", 24)
+
+
+def snapshots(cursor, schema):
+    cursor.execute(f'SELECT count(*) FROM {schema}."t$snapshots"')
+    return cursor.fetchone()[0]
+
+
+def test_adbc_08_executemany_of_parameters_alone_is_one_commit_and_all_or_nothing(cursor, schema):
+    cursor.execute(f"CREATE TABLE {schema}.t (id int, who varchar, at timestamp, price decimal(9, 2))")
+    day = datetime.datetime(2026, 1, 2, 3, 4, 5)
+    rows = [(n, None if n % 3 == 0 else f"p{n}", day, decimal.Decimal(n) / 4) for n in range(1000)]
+    before = snapshots(cursor, schema)
+    # Columns by name, in another order than the table's.
+    cursor.executemany(f"INSERT INTO {schema}.t (price, id, who, at) VALUES (?, ?, ?, ?)", [(d, a, b, c) for a, b, c, d in rows])
+    assert cursor.rowcount == 1000
+    assert snapshots(cursor, schema) == before + 1
+    cursor.execute(f"SELECT id, who, at, price FROM {schema}.t ORDER BY id")
+    assert cursor.fetchall() == rows
+    # The third does not fit: none is there.
+    error = raises(AdbcStatusCode.INVALID_ARGUMENT, cursor.executemany, f"INSERT INTO {schema}.t (id) VALUES (?)", [(1,), (2,), (1 << 40,)])
+    assert "id" in str(error)
+    # An expression around a parameter: each row by itself.
+    cursor.executemany(f"INSERT INTO {schema}.t (id) VALUES (? + 1)", [(5000,), (6000,)])
+    assert cursor.rowcount == 2
+    assert snapshots(cursor, schema) == before + 3
+    cursor.execute(f"SELECT count(*), max(id) FROM {schema}.t")
+    assert cursor.fetchone() == (1002, 6001)
 
 
 def test_adbc_09_a_script_runs_in_order_and_its_first_failure_names_the_statement(cursor, schema):

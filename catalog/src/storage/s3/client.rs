@@ -1,9 +1,9 @@
-//! From options to a store: object_store's client, with our limits.
+//! From options to a store: the client of `object_store`, with our limits.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut, S3CopyIfNotExists};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
@@ -33,7 +33,6 @@ pub fn store(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
         .with_http_connector(BudgetedConnector::default())
         .with_retry(RetryConfig {
             backoff: BackoffConfig {

@@ -13,14 +13,25 @@ pub(crate) const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts of one file that may be under way at the same time.
 const PARTS_IN_FLIGHT_MAX: usize = 3;
 
-/// An object being written. It appears under its name only by [`Upload::complete`]. Names are
-/// unique: nobody else writes an object of this one.
+/// An object being written. It appears under its name only by [`Upload::complete`].
 #[derive(Debug)]
 pub(crate) struct Upload {
     target: Resolved,
     uri: String,
+    name: Name,
     state: State,
     bytes: u64,
+}
+
+/// Whether somebody else may write an object of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    /// Nobody: it was drawn at random.
+    Unique,
+    /// A person chose it.
+    Chosen,
+    /// A person chose it, and it is ours: an object that says so stands there.
+    Claimed,
 }
 
 #[derive(Debug)]
@@ -46,8 +57,16 @@ struct Parts {
 }
 
 impl Upload {
+    /// Of a name that nobody else uses.
     pub(crate) fn new(target: Resolved, uri: String) -> Self {
-        Self { target, uri, state: State::Held(Chunks::default()), bytes: 0 }
+        Self { target, uri, name: Name::Unique, state: State::Held(Chunks::default()), bytes: 0 }
+    }
+
+    /// Of a name that others may use: the first to complete has it.
+    pub(crate) fn of_chosen_name(target: Resolved, uri: String) -> Self {
+        let mut upload = Self::new(target, uri);
+        upload.name = Name::Chosen;
+        upload
     }
 
     /// Bytes held in memory until a request takes them.
@@ -88,6 +107,9 @@ impl Upload {
     }
 
     /// Makes the object visible and returns its size.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when somebody else was first.
     pub(crate) async fn complete(&mut self) -> Result<u64> {
         match &mut self.state {
             State::Held(held) => {
@@ -98,6 +120,13 @@ impl Upload {
             State::Parts(parts) => {
                 // Until this is through, a drop aborts what the store holds.
                 parts.send_all().await.map_err(|e| store_error("write", &self.uri, e))?;
+                if self.name == Name::Chosen {
+                    // Putting parts together replaces what is there, so the name is taken by a
+                    // write that does not, and held for the moment that it takes.
+                    let claim = uuid::Uuid::new_v4().to_string();
+                    self.target.put_new(&self.uri, claim.into()).await?;
+                    self.name = Name::Claimed;
+                }
                 let completed = parts.upload.complete().await;
                 if let Err(e) = completed
                     && !is_there(&self.target, self.bytes).await
@@ -192,11 +221,13 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if let State::Parts(parts) = std::mem::replace(&mut self.state, State::Ended) {
             let uri = std::mem::take(&mut self.uri);
+            let claim = (self.name == Name::Claimed).then(|| self.target.clone());
             super::ledger::clean_up(async move {
                 if let Err(e) = parts.abort().await {
                     let e = store_error("abort the upload of", &uri, e);
                     tracing::warn!(error = %e, "parts of an unfinished upload were left behind");
                 }
+                super::ledger::delete_files(claim.into_iter().collect()).await;
             });
         }
     }

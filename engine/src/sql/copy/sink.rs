@@ -1,4 +1,4 @@
-//! Rows into one new file: written beside the target, then renamed to it if nobody took the name.
+//! Rows into one new file, which appears whole or not at all.
 
 use std::sync::Arc;
 
@@ -8,17 +8,15 @@ use arrow::datatypes::SchemaRef;
 use arrow::json::LineDelimitedWriter;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use fjord_catalog::storage::{Resolved, store_error};
+use fjord_catalog::storage::Resolved;
 use fjord_connectors::relation::StoreLocation;
 use futures::StreamExt;
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::options::{CopyOptions, Format};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::write::upload::Upload;
 
 /// Where the file goes.
@@ -38,27 +36,18 @@ impl Target {
         schema: &SchemaRef,
         options: &CopyOptions,
     ) -> Result<u64> {
-        let StoreLocation { store, path, store_url } = &self.location;
-        let partial = Path::from(format!("{path}.{}.partial", uuid::Uuid::new_v4()));
-        let place = Resolved {
-            store: Arc::clone(store),
-            path: partial.clone(),
-            store_url: store_url.clone(),
-        };
-        let mut upload = Upload::new(place, self.name.clone());
+        let StoreLocation { store, path, store_url } = self.location.clone();
+        let place = Resolved { store, path, store_url };
+        let mut upload = Upload::of_chosen_name(place, self.name.clone());
         let count = match options.format {
             Format::Parquet => write_parquet(&mut upload, rows, schema, options).await,
             Format::Csv | Format::Json => write_text(&mut upload, rows, schema, options).await,
         }?;
-        upload.complete().await?;
-        let error = match store.rename_if_not_exists(&partial, path).await {
-            Ok(()) => return Ok(count),
-            Err(object_store::Error::AlreadyExists { .. }) => super::exists(&self.name),
-            Err(e) => store_error("write", &self.name, e).into(),
-        };
-        // The first error is the one to tell.
-        let _deleted = store.delete(&partial).await;
-        Err(error)
+        match upload.complete().await {
+            Ok(_bytes) => Ok(count),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(super::exists(&self.name)),
+            Err(e) => Err(e),
+        }
     }
 }
 
