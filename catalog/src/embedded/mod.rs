@@ -147,7 +147,7 @@ impl Embedded {
                 None => Ok(()),
             }
         };
-        self.ready.get_or_try_init(complete).await.map(|()| ())
+        self.ready.get_or_try_init(complete).await.copied()
     }
 
     async fn connection(&self) -> Result<Connection> {
