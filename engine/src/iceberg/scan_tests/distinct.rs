@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::stats::Precision;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use fjord_catalog::spec::PrimitiveType;
 use fjord_catalog::table::Table;
 use fjord_catalog::table_statistics::DistinctSketch;
@@ -15,7 +16,8 @@ use crate::iceberg::distinct;
 
 async fn distinct_of(lake: &Lake, table: &Table) -> Precision<usize> {
     let plan = plan(&lake.sql(table, 1), "SELECT k FROM t").await;
-    plan.partition_statistics(None).unwrap().column_statistics[0].distinct_count.clone()
+    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
+    statistics.unwrap().column_statistics[0].distinct_count.clone()
 }
 
 #[tokio::test]
