@@ -35,7 +35,7 @@ fn in_parts(unnest: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let parts = inputs.map(|input| {
         let lengths = ListLengths::default();
         let input = of_few_rows(input, &lengths)?;
-        Ok(Arc::new(HandExec::new(input, Handing::InParts(lengths))) as _)
+        Ok(Arc::new(HandExec::new(input, Handing::Parts(lengths))) as _)
     });
     let parts = parts.collect::<Result<_>>()?;
     replace_children_if_necessary(unnest, parts)
@@ -48,7 +48,7 @@ fn of_few_rows(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let children = plan.children().into_iter().map(Arc::clone);
     let children: Vec<Arc<dyn ExecutionPlan>> = if plan.is::<ProjectionExec>() {
-        let handing = Handing::InRows(lengths.clone());
+        let handing = Handing::Rows(lengths.clone());
         children.map(|child| Arc::new(HandExec::new(child, handing.clone())) as _).collect()
     } else if plan.is::<RepartitionExec>() || plan.is::<FilterExec>() {
         children.map(|child| of_few_rows(child, lengths)).collect::<Result<_>>()?
@@ -81,7 +81,7 @@ impl PhysicalOptimizerRule for GiveWay {
                 true => in_parts(node)?,
                 false => node,
             };
-            Ok(Transformed::yes(Arc::new(HandExec::new(node, Handing::InTurns)) as _))
+            Ok(Transformed::yes(Arc::new(HandExec::new(node, Handing::Turns)) as _))
         })?;
         Ok(yielding.data)
     }

@@ -61,11 +61,11 @@ impl ListLengths {
 #[derive(Clone, Debug)]
 pub(crate) enum Handing {
     /// In slices of which lists are made that hold about [`VALUES_MAX`] values.
-    InRows(ListLengths),
+    Rows(ListLengths),
     /// Those with more than [`VALUES_MAX`] list values in slices.
-    InParts(ListLengths),
+    Parts(ListLengths),
     /// As they are; after [`TURN_TIME`] others have their turn.
-    InTurns,
+    Turns,
 }
 
 /// Hands on batches.
@@ -94,9 +94,9 @@ impl HandExec {
 impl DisplayAs for HandExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.handing {
-            Handing::InRows(_) => write!(f, "HandExec: made_list_values_max={VALUES_MAX}"),
-            Handing::InParts(_) => write!(f, "HandExec: list_values_max={VALUES_MAX}"),
-            Handing::InTurns => write!(f, "HandExec: turn={TURN_TIME:?}"),
+            Handing::Rows(_) => write!(f, "HandExec: made_list_values_max={VALUES_MAX}"),
+            Handing::Parts(_) => write!(f, "HandExec: list_values_max={VALUES_MAX}"),
+            Handing::Turns => write!(f, "HandExec: turn={TURN_TIME:?}"),
         }
     }
 }
@@ -147,13 +147,13 @@ impl ExecutionPlan for HandExec {
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         Ok(match &self.handing {
-            Handing::InRows(lengths) => {
+            Handing::Rows(lengths) => {
                 Box::pin(Slices { input, lengths: lengths.clone(), rest: None })
             }
-            Handing::InParts(lengths) => {
+            Handing::Parts(lengths) => {
                 Box::pin(Parts { input, lengths: lengths.clone(), rest: None })
             }
-            Handing::InTurns => Box::pin(Turns { input, began: None }),
+            Handing::Turns => Box::pin(Turns { input, began: None }),
         })
     }
 }

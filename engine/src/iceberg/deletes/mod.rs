@@ -12,9 +12,9 @@ mod fallible;
 mod masked;
 mod morsels;
 
-pub use cache::DeleteCache;
 pub(super) use attach::Attachments;
-pub(super) use load::Loader;
+pub use cache::DeleteCache;
 pub(super) use columns::extended;
+pub(super) use load::Loader;
 pub(super) use masked::MaskedSource;
 pub(super) use morsels::{DeletingMorselizer, ScanDeletes};
