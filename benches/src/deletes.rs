@@ -144,7 +144,9 @@ async fn key_file(lake: &BenchLake, table: &Table, keys: usize) -> Result<DataFi
         .iter()
         .zip(&ids)
         .zip(batch.columns())
-        .map(|((name, id), column)| (field(name, column.data_type().clone(), *id), Arc::clone(column)))
+        .map(|((name, id), column)| {
+            (field(name, column.data_type().clone(), *id), Arc::clone(column))
+        })
         .collect();
     let bytes = parquet(stored)?;
     let mut file = describe(table, "keys.parquet", &bytes, batch.num_rows() as u64)?;

@@ -15,7 +15,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What the scans do: little with few columns, a filter that prunes nothing, much with many columns.
 const QUERIES: [(&str, &str); 3] = [
-    ("sums of three columns", "SELECT sum(l_quantity), sum(l_extendedprice), sum(l_discount) FROM T"),
+    (
+        "sums of three columns",
+        "SELECT sum(l_quantity), sum(l_extendedprice), sum(l_discount) FROM T",
+    ),
     (
         "a filter that half of the rows pass",
         "SELECT count(*), sum(l_extendedprice) FROM T WHERE l_shipdate < DATE '1995-06-17'",

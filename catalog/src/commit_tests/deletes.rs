@@ -7,8 +7,8 @@ use crate::faults::commit_delete_files;
 use crate::plan_files::FilePlan;
 use crate::predicate::Predicate;
 use crate::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, FormatVersion, Literal,
-    Struct, TableMetadata, TableUpdate, Transform, UnboundPartitionSpec,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, FormatVersion, Literal, Struct,
+    TableMetadata, TableUpdate, Transform, UnboundPartitionSpec,
 };
 use crate::storage::Storage;
 use crate::table::Table;

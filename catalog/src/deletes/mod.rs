@@ -4,7 +4,7 @@ mod rows;
 mod vector;
 mod index;
 
+pub(crate) use index::DeleteIndex;
+pub use index::{DeleteFile, EqualityDeletes, FileDeletes};
 pub use rows::DeletedRows;
 pub use vector::{VECTOR_BYTES_MAX, read_vector, write_vector};
-pub use index::{DeleteFile, EqualityDeletes, FileDeletes};
-pub(crate) use index::DeleteIndex;

@@ -94,8 +94,8 @@ fn read_bitmaps(bytes: &[u8], rows: u64) -> Result<RoaringTreemap> {
             return Err(corrupt("its bitmap has more parts than the data file has rows for"));
         }
         rest = bitmap;
-        let part = RoaringBitmap::deserialize_from(&mut rest)
-            .map_err(|e| damaged().with_source(e))?;
+        let part =
+            RoaringBitmap::deserialize_from(&mut rest).map_err(|e| damaged().with_source(e))?;
         deleted.push((key, part));
     }
     if rest.is_empty() { Ok(RoaringTreemap::from_bitmaps(deleted)) } else { Err(damaged()) }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use iceberg::spec::ByteBuf;
 
-use crate::partition::{partition_key, widened};
 use super::target::bind;
 use crate::error::Result;
+use crate::partition::{partition_key, widened};
 use crate::spec::{
     DataFile, Datum, Literal, ManifestFile, PartitionSpec, PrimitiveLiteral, Struct, StructType,
     TableMetadata, Type,

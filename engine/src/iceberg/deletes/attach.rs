@@ -95,7 +95,10 @@ impl<'a> Attachments<'a> {
     ///
     /// # Errors
     /// `Unsupported` for formats that cannot be read; `Corrupt` for what contradicts itself.
-    pub(in crate::iceberg) fn of_file(&mut self, planned: &PlannedFile) -> Result<Option<Attached>> {
+    pub(in crate::iceberg) fn of_file(
+        &mut self,
+        planned: &PlannedFile,
+    ) -> Result<Option<Attached>> {
         let Some(deletes) = &planned.deletes else { return Ok(None) };
         self.any = true;
         let vector = deletes.vector.as_ref().map(|file| self.stored(file)).transpose()?;

@@ -74,9 +74,9 @@ impl KeySet {
             let hash = hashes[candidate as usize];
             let first = self.hashes.partition_point(|(other, _)| *other < hash);
             let same = self.hashes[first..].iter().take_while(|(other, _)| *other == hash);
-            let is_deleted = same.map(|(_, at)| *at as usize).any(|at| {
-                self.sequence_numbers[at] > sequence_number && self.rows.row(at) == row
-            });
+            let is_deleted = same
+                .map(|(_, at)| *at as usize)
+                .any(|at| self.sequence_numbers[at] > sequence_number && self.rows.row(at) == row);
             if is_deleted {
                 delete(candidate as usize);
             }
@@ -207,7 +207,8 @@ mod tests {
     fn null_equals_null_and_nan_every_nan_but_the_zeros_differ() {
         let other_nan = f64::from_bits(f64::NAN.to_bits() | (1 << 63) | 7);
         let keys = Float64Array::from(vec![None, Some(f64::NAN), Some(0.0)]);
-        let rows = Float64Array::from(vec![Some(-0.0), None, Some(other_nan), Some(0.0), Some(1.0)]);
+        let rows =
+            Float64Array::from(vec![Some(-0.0), None, Some(other_nan), Some(0.0), Some(1.0)]);
         assert_eq!(found(&set(&[(Arc::new(keys), 5)]), Arc::new(rows), 4), [1, 2, 3]);
     }
 

@@ -99,8 +99,7 @@ impl Loader {
         let mut sets: Vec<Arc<DeletedRows>> = Vec::new();
         let mut held = Vec::new();
         if let Some(vector) = &attached.vector {
-            let loaded =
-                self.cache.get(&vector.key, || self.vector(vector, attached.rows)).await?;
+            let loaded = self.cache.get(&vector.key, || self.vector(vector, attached.rows)).await?;
             let Deletes::Vector(rows) = &loaded.deletes else { return Err(mixed_up()) };
             sets.push(Arc::clone(rows));
             held.push(Held::Loaded(loaded));
@@ -129,8 +128,7 @@ impl Loader {
         let range_bytes = file.range.as_ref().map_or(0, |range| range.end - range.start);
         memory.try_grow(usize::try_from(range_bytes).unwrap_or(usize::MAX))?;
         let blob = self.reader.blob(file).await?;
-        let deleted =
-            read_vector(&blob, rows).map_err(|e| named(file, Error::from(e).into()))?;
+        let deleted = read_vector(&blob, rows).map_err(|e| named(file, Error::from(e).into()))?;
         if deleted.len() != file.records {
             let text = format!(
                 "its deletion vector deletes {} rows, the manifest says {}",

@@ -91,9 +91,8 @@ impl MaskedSource {
         let inner = self.inner(&read, row_number.is_some(), late)?;
         let kept = schema.project(&read[..wanted])?;
         let kept = if row_numbers_asked { with_row_number(&kept) } else { kept };
-        let rebased = projection.try_map_exprs(|expr| {
-            reassign_expr_columns(without_function(expr)?, &kept)
-        })?;
+        let rebased = projection
+            .try_map_exprs(|expr| reassign_expr_columns(without_function(expr)?, &kept))?;
         let read = MaskedRead {
             mask: Mask { deletes, key_places },
             row_number,
@@ -251,7 +250,6 @@ fn without_function(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>
 
 fn with_row_number(schema: &Schema) -> Schema {
     let number = arrow::datatypes::Field::new(ROW_NUMBER, arrow::datatypes::DataType::Int64, true);
-    let fields: Vec<_> =
-        schema.fields().iter().cloned().chain([Arc::new(number)]).collect();
+    let fields: Vec<_> = schema.fields().iter().cloned().chain([Arc::new(number)]).collect();
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }

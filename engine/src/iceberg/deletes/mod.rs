@@ -1,20 +1,20 @@
 //! Deleted rows: which of a data file's rows its delete files take away, found while it is read.
 
-mod cache;
 mod columns;
+mod keys;
+mod cache;
 mod attach;
 mod reader;
 mod positions;
-mod keys;
 mod load;
 mod mask;
 mod fallible;
 mod masked;
 mod morsels;
 
-pub use cache::DeleteCache;
 pub(super) use attach::Attachments;
-pub(super) use load::Loader;
+pub use cache::DeleteCache;
 pub(super) use columns::extended;
+pub(super) use load::Loader;
 pub(super) use masked::MaskedSource;
 pub(super) use morsels::{DeletingMorselizer, ScanDeletes};

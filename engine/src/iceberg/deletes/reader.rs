@@ -74,8 +74,7 @@ impl DeleteReader {
             version: None,
         });
         let metrics = ExecutionPlanMetricsSet::new();
-        let reader: Box<dyn AsyncFileReader> =
-            readers.create_reader(0, object, None, &metrics)?;
+        let reader: Box<dyn AsyncFileReader> = readers.create_reader(0, object, None, &metrics)?;
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
         let columns = self.columns(&builder.schema().clone(), fields)?;
         let roots: Vec<usize> = columns.iter().map(|(at, _)| *at).collect();
@@ -122,8 +121,7 @@ impl DeleteReader {
 
 fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
     let schema = batch.schema();
-    let expr =
-        datafusion::physical_expr::utils::reassign_expr_columns(Arc::clone(expr), &schema)?;
+    let expr = datafusion::physical_expr::utils::reassign_expr_columns(Arc::clone(expr), &schema)?;
     expr.evaluate(batch)?.into_array(batch.num_rows())
 }
 

@@ -73,10 +73,8 @@ fn position_deletes(table: &Table, positions: impl IntoIterator<Item = i64>) -> 
 }
 
 fn equality_deletes(table: &Table, keys: impl IntoIterator<Item = i64>) -> DataFile {
-    let columns: Vec<(_, ArrayRef)> = vec![(
-        stored("k", DataType::Int64, 1),
-        Arc::new(keys.into_iter().collect::<Int64Array>()),
-    )];
+    let columns: Vec<(_, ArrayRef)> =
+        vec![(stored("k", DataType::Int64, 1), Arc::new(keys.into_iter().collect::<Int64Array>()))];
     let mut file = put(table, &format!("{}.parquet", uuid::Uuid::new_v4()), columns);
     file.content(DataContentType::EqualityDeletes).equality_ids(Some(vec![1])).build().unwrap()
 }
@@ -108,7 +106,8 @@ async fn check(lake: &Lake, table: &Table, deleted: &[i64]) {
         assert_eq!(filtered, text(count(&|k| k >= 7000 && (k / 100).to_string().as_str() < "3")));
         // Fails on a row that is deleted, and on no other.
         let bad = deleted.first().unwrap();
-        let sql = format!("SELECT count(*), count(10 / (k - {bad})) FROM t WHERE 10 / (k - {bad}) > -99");
+        let sql =
+            format!("SELECT count(*), count(10 / (k - {bad})) FROM t WHERE 10 / (k - {bad}) > -99");
         assert_eq!(ask(&sql).await, [format!("{0}|{0}", kept.len())]);
         for limit in [0, 1, 10, 9_000, 39_000] {
             let sql = format!("SELECT count(*) FROM (SELECT v FROM t LIMIT {limit})");
