@@ -1,11 +1,11 @@
 //! Deleted rows: which of a data file's rows its delete files take away, found while it is read.
 
-mod cache;
 mod columns;
+mod keys;
+mod cache;
 mod attach;
 mod reader;
 mod positions;
-mod keys;
 mod load;
 mod mask;
 mod fallible;
