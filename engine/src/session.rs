@@ -111,7 +111,8 @@ impl Session {
         check_parameters(statement)?;
         let ctx = self.context(StatementOptions::default())?;
         let (parsed, count) = (Arc::clone(&statement.parsed), statement.parameters);
-        deep::run_async(async move { describe::describe(&ctx, &parsed, count).await }).await
+        let work = async move { describe::describe(&ctx, &parsed, count).await };
+        deep::run_async(Box::pin(work)).await
     }
 
     /// The parameters that a statement takes, which costs half of what [`Session::describe`] does.
@@ -119,7 +120,8 @@ impl Session {
     pub async fn parameters(&self, statement: &Statement) -> Result<Vec<Parameter>> {
         let ctx = self.context(StatementOptions::default())?;
         let (parsed, count) = (Arc::clone(&statement.parsed), statement.parameters);
-        deep::run_async(async move { describe::parameters(&ctx, &parsed, count).await }).await
+        let work = async move { describe::parameters(&ctx, &parsed, count).await };
+        deep::run_async(Box::pin(work)).await
     }
 
     /// What a statement yields, from its syntax alone.
