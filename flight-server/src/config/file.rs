@@ -281,8 +281,8 @@ mod tests {
                 "fjord.toml: catalog.a.type: found the string \"sqlite\"; accepted: \"embedded\"",
             ),
             (
-                "[catalog.n]\ntype = \"rest\"\nuri = \"x\"",
-                "fjord.toml: catalog.n.type: catalogs of type \"rest\" are not in this version; accepted: \"embedded\"",
+                "[catalog.n]\ntype = \"hive\"\nuri = \"x\"",
+                "fjord.toml: catalog.n.type: catalogs of type \"hive\" are not in this version; accepted: \"embedded\", \"rest\"",
             ),
             (
                 "[catalog.a]\ntype = \"embedded\"\nwarehose = \"x\"",
