@@ -52,6 +52,7 @@ pub fn warehouse() -> Result<Option<(Storage, String)>> {
     Ok(Some((server.storage()?, place)))
 }
 
-fn variable(name: &str) -> Option<String> {
+/// A variable of the environment, if it is set.
+pub(crate) fn variable(name: &str) -> Option<String> {
     env::var_os(name)?.into_string().ok()
 }

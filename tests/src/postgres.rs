@@ -1,6 +1,5 @@
 //! The PostgreSQL that `tests/counterparts/run` has started, as its variables describe it.
 
-use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -8,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use fjord_catalog::embedded::{Embedded, EmbeddedDatabase, EmbeddedOptions, PostgresOptions};
 use fjord_catalog::secret::Secret;
 use url::Url;
+
+use crate::counterpart::variable;
 
 /// A real server.
 #[derive(Clone, Debug)]
@@ -26,8 +27,8 @@ pub struct PostgresDatabase {
 impl PostgresServer {
     /// The server, if there is one; `None` where a test has to be skipped.
     pub fn find() -> Option<Self> {
-        let url = env::var("FJORD_TEST_POSTGRES_URL").ok()?.parse().ok()?;
-        let programs = env::var("FJORD_TEST_POSTGRES_BIN").ok()?.into();
+        let url = variable("FJORD_TEST_POSTGRES_URL")?.parse().ok()?;
+        let programs = variable("FJORD_TEST_POSTGRES_BIN")?.into();
         Some(Self { url, programs })
     }
 

@@ -147,7 +147,7 @@ fn bear(headers: &mut HeaderMap, token: &Secret) -> Result<()> {
     Ok(())
 }
 
-/// Signs as object_store signs for S3.
+/// Signs as `object_store` signs for S3.
 fn sign(
     keys: &SigV4,
     method: &Method,

@@ -1,14 +1,28 @@
 //! The conformance suite on real servers, which `tests/counterparts/run` starts; skipped without.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use iceberg::spec::{
+    Operation, SnapshotReference, SnapshotRetention, Summary, TableMetadataBuilder,
+};
+use uuid::Uuid;
+
 use super::{OAuth2, Rest, RestAuth, RestOptions, SigV4};
-use crate::metastore::Metastore;
+use crate::error::ErrorKind;
+use crate::metastore::{Metastore, TableCommit};
+use crate::name::{Namespace, TableName};
 use crate::secret::Secret;
+use crate::spec::{
+    FormatVersion, NestedField, PrimitiveType, Schema, Snapshot, SortOrder, TableRequirement,
+    TableUpdate, Type, UnboundPartitionSpec,
+};
 use crate::storage::Storage;
 use crate::storage::s3::{self, S3Credentials, S3Options};
 use crate::suite;
+use crate::table::Table;
 
+#[expect(clippy::disallowed_methods, reason = "servers of tests are told by variables")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(format!("FJORD_TEST_{name}")).ok()
 }
@@ -49,7 +63,7 @@ async fn passes(options: RestOptions, warehouse: &str, known: &[&str]) {
     assert!(report.passed.len() + known.len() >= 19, "{report:?}");
 }
 
-/// What SeaweedFS 4.48 answers otherwise than the protocol says.
+/// What `SeaweedFS` 4.48 answers otherwise than the protocol says.
 const SEAWEEDS_OWN: [&str; 7] = [
     // Names are of a-z, 0-9, '_' and '-': "table name must start with a letter or digit".
     "a_table_is_found_in_any_case_and_keeps_its_spelling",
@@ -100,4 +114,75 @@ async fn counterpart_rest_passes_the_suite_with_tokens_and_with_signatures() {
         let warehouse = Rest::try_new(options.clone()).unwrap().warehouse().await.unwrap().unwrap();
         passes(options, &warehouse, &SEAWEEDS_OWN).await;
     }
+}
+
+/// A commit that makes `snapshot_id` the first snapshot of a table that must have none.
+fn first_commit(table: &Table, snapshot_id: i64) -> TableCommit {
+    let metadata = table.metadata();
+    let list = format!("{}/metadata/snap-{snapshot_id}.avro", metadata.location());
+    let summary = Summary { operation: Operation::Append, additional_properties: HashMap::new() };
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(snapshot_id)
+        .with_sequence_number(1)
+        .with_timestamp_ms(metadata.last_updated_ms() + 1)
+        .with_manifest_list(list)
+        .with_summary(summary)
+        .with_schema_id(metadata.current_schema_id())
+        .build();
+    let retention = SnapshotRetention::branch(None, None, None);
+    TableCommit {
+        name: table.name().clone(),
+        requirements: vec![
+            TableRequirement::UuidMatch { uuid: metadata.uuid() },
+            TableRequirement::RefSnapshotIdMatch { r#ref: "main".to_owned(), snapshot_id: None },
+        ],
+        updates: vec![
+            TableUpdate::AddSnapshot { snapshot },
+            TableUpdate::SetSnapshotRef {
+                ref_name: "main".to_owned(),
+                reference: SnapshotReference::new(snapshot_id, retention),
+            },
+        ],
+        staged: None,
+    }
+}
+
+/// Hazard: Nessie takes both of two commits that say that there is no snapshot yet; the rows of one
+/// are gone.
+#[tokio::test]
+async fn counterpart_nessie_takes_one_of_two_first_commits() {
+    let (Some(uri), Some(storage)) = (variable("NESSIE_URI"), storage()) else {
+        println!("skipped: nessie");
+        return;
+    };
+    let rest = Rest::try_new(RestOptions::new(uri, storage)).unwrap();
+    let namespace = Namespace::new([format!("first_{}", Uuid::new_v4().simple())]).unwrap();
+    rest.create_namespace(&namespace, BTreeMap::new()).await.unwrap();
+    let name = TableName::new(namespace, "t").unwrap();
+    let id = NestedField::required(1, "id", Type::Primitive(PrimitiveType::Long));
+    let built = TableMetadataBuilder::new(
+        Schema::builder().with_fields([id.into()]).build().unwrap(),
+        UnboundPartitionSpec::default(),
+        SortOrder::unsorted_order(),
+        format!("{}/{}", variable("NESSIE_WAREHOUSE").unwrap(), Uuid::new_v4().simple()),
+        FormatVersion::V2,
+        HashMap::new(),
+    );
+    let built = built.unwrap().build().unwrap();
+    let create = TableCommit {
+        name: name.clone(),
+        requirements: vec![TableRequirement::NotExist],
+        updates: built.changes,
+        staged: Some(Table::staged(name, built.metadata)),
+    };
+    let table = rest.commit(create).await.unwrap();
+    let (one, other) = (first_commit(&table, 101), first_commit(&table, 102));
+    let outcomes = tokio::join!(rest.commit(one), rest.commit(other));
+    let outcomes = [outcomes.0, outcomes.1].map(|outcome| outcome.map_err(|e| e.kind()).map(drop));
+    assert!(
+        outcomes.contains(&Ok(())) && outcomes.contains(&Err(ErrorKind::Stale)),
+        "{outcomes:?}"
+    );
+    let third = rest.commit(first_commit(&table, 103)).await.unwrap_err();
+    assert_eq!(third.kind(), ErrorKind::Stale);
 }

@@ -175,7 +175,7 @@ pub(super) fn pick<T>(all: Vec<T>, name: &str, of: impl Fn(&T) -> &str) -> Resul
         (Some(one), _) => Ok(Some(one)),
         (None, 0 | 1) => Ok(alike_ones.pop()),
         (None, _) => {
-            let names: Vec<&str> = alike_ones.iter().map(|one| of(one)).collect();
+            let names: Vec<&str> = alike_ones.iter().map(of).collect();
             Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(

@@ -53,7 +53,7 @@ pub enum RestAuth {
     Nobody,
     /// A token that is there already.
     Bearer(Secret),
-    /// OAuth2 client credentials, exchanged for tokens that are renewed before they expire.
+    /// `OAuth2` client credentials, exchanged for tokens that are renewed before they expire.
     OAuth2(OAuth2),
     /// AWS signatures, version 4.
     SigV4(SigV4),

@@ -73,7 +73,7 @@ impl Rest {
 
     /// A commit on Nessie: at the commit that the table was read at.
     ///
-    /// Hazard: Nessie does not enforce `assert-ref-snapshot-id` of null, so two first commits would
+    /// Nessie does not enforce `assert-ref-snapshot-id` of null, so two first commits would
     /// both be taken, and the rows of one be gone. With the reference pinned by its hash, it refuses
     /// whatever was built on an older state of the table; and what is asserted is checked here.
     async fn commit_pinned(&self, commit: TableCommit) -> Result<Table> {

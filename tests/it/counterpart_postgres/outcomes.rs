@@ -20,7 +20,7 @@ async fn a_lost_answer_to_commit_is_learnt_and_nothing_is_done_twice() {
     let lake = world.lake_at(proxy.port, None).await;
     lake.run("CREATE TABLE t (i bigint)").await.unwrap();
     for round in 0..50 {
-        let fault = [Fault::LoseAnswer, Fault::LoseRequest][round % 2];
+        let fault = [Fault::AnswerLost, Fault::RequestLost][round % 2];
         proxy.set(fault);
         lake.run(&format!("INSERT INTO t VALUES ({round})")).await.unwrap();
         assert_eq!(proxy.met() as usize, round + 1, "{fault:?} did not happen");
@@ -47,7 +47,7 @@ async fn statements_about_names_survive_a_lost_answer() {
         "DROP TABLE s.u PURGE",
         "DROP SCHEMA s",
     ] {
-        proxy.set(Fault::LoseAnswer);
+        proxy.set(Fault::AnswerLost);
         lake.run(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     }
     assert_eq!(proxy.met(), 7);
@@ -61,7 +61,7 @@ async fn an_outcome_that_cannot_be_learnt_is_an_error_and_keeps_every_file() {
     let limits = CommitLimits { unknown_max: Duration::from_secs(1), ..CommitLimits::default() };
     let lake = world.lake_at(proxy.port, Some(limits)).await;
     lake.run("CREATE TABLE t (i bigint)").await.unwrap();
-    proxy.set(Fault::LoseAnswerAndGo);
+    proxy.set(Fault::AnswerLostAndGone);
     let error = lake.run("INSERT INTO t VALUES (1)").await.unwrap_err();
     assert!(error.to_string().contains("it is unknown whether the commit was applied"), "{error}");
     assert_eq!(proxy.met(), 1);
@@ -79,7 +79,7 @@ async fn a_commit_waits_for_a_database_that_comes_back() {
     let proxy = Proxy::start(world.database.port()).await;
     let lake = world.lake_at(proxy.port, None).await;
     lake.run("CREATE TABLE t (i bigint)").await.unwrap();
-    proxy.set(Fault::LoseRequestAndGo);
+    proxy.set(Fault::RequestLostAndGone);
     let back = async {
         while proxy.met() == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It never arrives, and the connection ends.
-    LoseRequest,
+    RequestLost,
     /// The same, and nobody can connect any more.
-    LoseRequestAndGo,
+    RequestLostAndGone,
     /// It is carried out; the connection ends instead of the answer.
-    LoseAnswer,
+    AnswerLost,
     /// The same, and nobody can connect any more.
-    LoseAnswerAndGo,
+    AnswerLostAndGone,
 }
 
 /// Listens on a port of its own until dropped.
@@ -106,12 +106,12 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<State>) 
                     continue;
                 };
                 state.met.fetch_add(1, Ordering::SeqCst);
-                if matches!(fault, Fault::LoseAnswer | Fault::LoseAnswerAndGo) {
+                if matches!(fault, Fault::AnswerLost | Fault::AnswerLostAndGone) {
                     server.write_all(message).await.unwrap();
                     // Its answer: from here on it is certain.
                     let _answer = server.read(&mut down).await.unwrap();
                 }
-                let goes = matches!(fault, Fault::LoseRequestAndGo | Fault::LoseAnswerAndGo);
+                let goes = matches!(fault, Fault::RequestLostAndGone | Fault::AnswerLostAndGone);
                 state.is_gone.fetch_or(goes, Ordering::SeqCst);
                 return;
             }

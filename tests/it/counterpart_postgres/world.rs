@@ -28,7 +28,8 @@ impl World {
     /// The same with options for CREATE DATABASE.
     pub(super) fn with(options: &str) -> Option<Self> {
         let Some(server) = PostgresServer::find() else {
-            writeln!(std::io::stderr(), "skipped: no FJORD_TEST_POSTGRES_URL").unwrap();
+            let mut out = std::io::stderr();
+            writeln!(out, "skipped: no FJORD_TEST_POSTGRES_URL").unwrap();
             return None;
         };
         let database = server.create(options).unwrap();

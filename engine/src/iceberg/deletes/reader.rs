@@ -76,7 +76,7 @@ impl DeleteReader {
         let metrics = ExecutionPlanMetricsSet::new();
         let reader: Box<dyn AsyncFileReader> = readers.create_reader(0, object, None, &metrics)?;
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
-        let columns = self.columns(&builder.schema().clone(), fields)?;
+        let columns = self.columns(&Arc::clone(builder.schema()), fields)?;
         let roots: Vec<usize> = columns.iter().map(|(at, _)| *at).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
         let mut stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?;

@@ -136,7 +136,7 @@ fn in_runs() -> Vec<i64> {
 }
 
 /// Hazards: a limit that counts deleted rows, `count(*)` and bounds taken from statistics, positions
-/// counted within row groups or ranges, rows that a TopK keeps from before they were deleted.
+/// counted within row groups or ranges, rows that a `TopK` keeps from before they were deleted.
 #[tokio::test]
 async fn rows_deleted_by_position_are_never_seen_scattered_or_in_runs() {
     for deleted in [scattered(), in_runs(), vec![0], (1..ROWS).collect()] {

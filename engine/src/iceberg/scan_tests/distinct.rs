@@ -17,7 +17,7 @@ use crate::iceberg::distinct;
 async fn distinct_of(lake: &Lake, table: &Table) -> Precision<usize> {
     let plan = plan(&lake.sql(table, 1), "SELECT k FROM t").await;
     let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
-    statistics.unwrap().column_statistics[0].distinct_count.clone()
+    statistics.unwrap().column_statistics[0].distinct_count
 }
 
 #[tokio::test]
