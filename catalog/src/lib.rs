@@ -8,6 +8,7 @@ pub mod statistics;
 pub mod failpoint;
 pub mod name;
 pub mod secret;
+mod address;
 mod depth;
 mod avro;
 mod transform;

@@ -1,10 +1,9 @@
 //! Which files the statements of a server may name: those below a `[storage.NAME]` with
 //! `files = true`, wherever links lead, and never what belongs to a catalog or to the server.
 
-use std::ffi::OsStr;
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use fjord_catalog::storage::real_path;
 use fjord_engine::sql::files::FilePolicy;
 use fjord_engine::{Error, ErrorKind, Result};
 
@@ -71,9 +70,9 @@ impl ServerFiles {
     }
 
     fn overlapping_directory(&self, directory: &Path) -> Option<String> {
-        let directory = real(directory).unwrap_or_else(|| directory.to_path_buf());
+        let directory = real_path(directory).unwrap_or_else(|| directory.to_path_buf());
         let overlapping = self.forbidden.iter().find(|path| {
-            let path = real(path).unwrap_or_else(|| (*path).clone());
+            let path = real_path(path).unwrap_or_else(|| (*path).clone());
             path.starts_with(&directory) || directory.starts_with(&path)
         });
         overlapping.map(|path| path.display().to_string())
@@ -105,13 +104,14 @@ impl ServerFiles {
     }
 
     fn admits_path(&self, path: &Path) -> bool {
-        let Some(path) = real(path) else { return false };
-        let Some(base) = self.allowed.iter().filter_map(|d| real(d)).find(|d| path.starts_with(d))
+        let Some(path) = real_path(path) else { return false };
+        let Some(base) =
+            self.allowed.iter().filter_map(|d| real_path(d)).find(|d| path.starts_with(d))
         else {
             return false;
         };
         let is_forbidden = self.forbidden.iter().any(|forbidden| {
-            let forbidden = real(forbidden).unwrap_or_else(|| forbidden.clone());
+            let forbidden = real_path(forbidden).unwrap_or_else(|| forbidden.clone());
             path.starts_with(&forbidden) || forbidden.starts_with(&path)
         });
         // A pipe would be waited for, a device read without end.
@@ -145,30 +145,6 @@ fn before_wildcards(location: &str) -> Option<&Path> {
     let at = location.find(['*', '?', '[', '{'])?;
     let directory = location.get(..at)?.rfind('/')?;
     location.get(..=directory).map(Path::new)
-}
-
-/// The path without links; of what is not there, the part that is. `None` for what leads nowhere.
-fn real(path: &Path) -> Option<PathBuf> {
-    let mut there = path;
-    let mut missing: Vec<&OsStr> = Vec::new();
-    loop {
-        match there.symlink_metadata() {
-            Ok(_) => break,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let Some(Component::Normal(name)) = there.components().next_back() else {
-                    return None;
-                };
-                missing.push(name);
-                there = there.parent()?;
-            }
-            // A file where a directory should be, or one that may not be looked into.
-            Err(_) => return None,
-        }
-    }
-    // Fails for a link to nothing, and for links in a circle.
-    let mut real = there.canonicalize().ok()?;
-    real.extend(missing.into_iter().rev());
-    Some(real)
 }
 
 /// Whether a directory between `base` and `path` is the location of an Iceberg table.

@@ -15,8 +15,8 @@ use url::Url;
 
 use super::failure::{Effect, Refusal};
 use super::options::{OAuth2, RestAuth, SigV4};
-use super::origin;
 use super::wire::{Wire, header};
+use crate::address;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
@@ -52,10 +52,10 @@ impl Auth {
             RestAuth::SigV4(keys) => Self::SigV4(Arc::new(keys.clone())),
             RestAuth::OAuth2(client) => {
                 let url = match &client.token_uri {
-                    Some(text) => origin::parse("the address of tokens", text)?,
+                    Some(text) => address::of_server("the address of tokens", text)?,
                     None => {
                         let root = uri.as_str().trim_end_matches('/');
-                        origin::parse("uri", &format!("{root}/v1/oauth/tokens"))?
+                        address::of_server("uri", &format!("{root}/v1/oauth/tokens"))?
                     }
                 };
                 let current = Mutex::new(None);

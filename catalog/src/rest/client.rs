@@ -16,8 +16,8 @@ use super::auth::Auth;
 use super::endpoint::Endpoint;
 use super::failure::{Effect, Refusal, unclear};
 use super::options::RestOptions;
-use super::origin;
 use super::wire::{Answer, Wire, header};
+use crate::address;
 use crate::depth::{DEPTH_MAX, nests_deeper};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -71,7 +71,7 @@ struct Shared {
 
 impl RestClient {
     pub(super) fn try_new(options: RestOptions) -> Result<Self> {
-        let uri = origin::parse("uri", &options.uri)?;
+        let uri = address::of_server("uri", &options.uri)?;
         let wire =
             Wire::try_new(options.attempt_time, options.storage.limits().metadata_bytes_max)?;
         let auth = Auth::new(&options.auth, &wire, &uri)?;
@@ -98,7 +98,7 @@ impl RestClient {
     async fn negotiate(&self) -> Result<Endpoint> {
         let Shared { options, uri, .. } = &*self.shared;
         let root = uri.as_str().trim_end_matches('/');
-        let mut url = origin::parse("uri", &format!("{root}/v1/config"))?;
+        let mut url = address::of_server("uri", &format!("{root}/v1/config"))?;
         if let Some(warehouse) = &options.warehouse {
             url.query_pairs_mut().append_pair("warehouse", warehouse);
         }

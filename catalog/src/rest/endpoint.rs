@@ -161,10 +161,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::address;
     use crate::storage::Storage;
 
     fn negotiate(options: &RestOptions, answer: &Value) -> Result<Endpoint> {
-        Endpoint::negotiate(&origin::parse("uri", &options.uri)?, options, answer)
+        Endpoint::negotiate(&address::of_server("uri", &options.uri)?, options, answer)
     }
 
     #[test]

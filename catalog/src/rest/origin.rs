@@ -2,38 +2,15 @@
 
 use url::Url;
 
+use crate::address;
 use crate::error::{Error, ErrorKind, Result};
-
-/// The address of a server that speaks HTTP, as it was configured.
-///
-/// # Errors
-/// `InvalidArgument` for anything else, and for one that carries credentials.
-pub(super) fn parse(what: &str, text: &str) -> Result<Url> {
-    let wrong = |problem: &str| {
-        Error::new(
-            ErrorKind::InvalidArgument,
-            format!("{what} {problem}; accepted: http(s)://host/path, with a port or not"),
-        )
-    };
-    let url = Url::parse(text).map_err(|e| wrong("is not a URL").with_source(e))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(wrong("is not an address of a server"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("has credentials in it"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("has a query or a fragment"));
-    }
-    Ok(url)
-}
 
 /// An address that the server tells: credentials go nowhere but to its own origin.
 ///
 /// # Errors
 /// `PermissionDenied` for another one.
 pub(super) fn told(configured: &Url, text: &str) -> Result<Url> {
-    let url = parse("the address that the catalog tells", text)?;
+    let url = address::of_server("the address that the catalog tells", text)?;
     if url.origin() == configured.origin() {
         return Ok(url);
     }
@@ -54,7 +31,7 @@ mod tests {
     /// D5 of the failure scenarios: an answer must not send our credentials elsewhere.
     #[test]
     fn d5_a_told_address_is_of_the_same_server() {
-        let configured = parse("uri", "https://catalog.example/iceberg").unwrap();
+        let configured = address::of_server("uri", "https://catalog.example/iceberg").unwrap();
         told(&configured, "https://catalog.example/other/").unwrap();
         told(&configured, "https://catalog.example:443/").unwrap();
         for hostile in [

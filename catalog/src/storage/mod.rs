@@ -28,6 +28,7 @@ use crate::storage::location::Location;
 use crate::storage::scope::Scope;
 
 pub use crate::storage::fault::store_error;
+pub use crate::storage::scope::real_path;
 
 /// Where a URI leads.
 #[derive(Clone, Debug)]

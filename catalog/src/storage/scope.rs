@@ -74,10 +74,10 @@ impl Scope {
     }
 
     fn admits_directory(&self, path: &FsPath) -> bool {
-        let Some(path) = real(path) else { return false };
+        let Some(path) = real_path(path) else { return false };
         self.places.iter().filter(|place| place.scheme == FILE_SCHEME).any(|place| {
             let root = PathBuf::from(format!("/{}", place.path));
-            real(&root).is_some_and(|root| path.starts_with(root))
+            real_path(&root).is_some_and(|root| path.starts_with(root))
         })
     }
 }
@@ -89,7 +89,7 @@ fn covers(place: &Location, location: &Location) -> bool {
 }
 
 /// The path without links; of what is not there, the part that is. `None` for what leads nowhere.
-fn real(path: &FsPath) -> Option<PathBuf> {
+pub fn real_path(path: &FsPath) -> Option<PathBuf> {
     let mut there = path;
     let mut missing: Vec<&OsStr> = Vec::new();
     loop {

@@ -42,10 +42,14 @@ def places(tmp_path):
 def test_g5_no_statement_over_the_wire_reaches_a_byte_outside(tmp_path, places):
     outside, places = places
     server = Server(tmp_path / "server")
-    tried = 0
+    tried = denied = 0
     try:
         with Wire(server) as wire:
             wire.update("CREATE SCHEMA s")
+            # Inside, the same statements do something.
+            inside = f"{server.folder}/data/warehouse/s/inside"
+            for statement in STATEMENTS[4:6]:
+                wire.update(statement.replace("{n}", "_control").replace("{place}", inside + statement[15]))
             for n, (statement, place) in enumerate(itertools.product(STATEMENTS, places)):
                 sql = statement.replace("{n}", str(n)).replace("{place}", place)
                 tried += 1
@@ -54,9 +58,12 @@ def test_g5_no_statement_over_the_wire_reaches_a_byte_outside(tmp_path, places):
                 details = refused.value.details()
                 assert CANARY not in details and "root:" not in details, (sql, details)
                 assert refused.value.code() != grpc.StatusCode.INTERNAL, (sql, details)
+                denied += refused.value.code() == grpc.StatusCode.PERMISSION_DENIED or "not honoured" in details
     finally:
         server.stop()
     assert tried >= 200
+    # The rest is malformed, and refused as that.
+    assert denied >= tried * 3 // 4, (denied, tried)
     assert [file.name for file in outside.iterdir()] == ["canary.csv"]
     assert (outside / "canary.csv").read_text() == f"a\n{CANARY}\n"
     print(f"measured: {tried} tries over the wire, none reached a byte outside")

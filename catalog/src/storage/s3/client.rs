@@ -9,6 +9,7 @@ use url::Url;
 
 use super::budget::BudgetedConnector;
 use super::options::{Instance, S3Credentials, S3Options};
+use crate::address;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Attempts at one request after the first.
@@ -73,23 +74,7 @@ pub fn store(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
 /// # Errors
 /// `InvalidArgument` for anything else, and for one that carries credentials.
 pub fn check_endpoint(text: &str) -> Result<Url> {
-    let wrong = |problem: &str| {
-        let message = format!(
-            "the endpoint of a store {problem}; accepted: http(s)://host, with a port or not"
-        );
-        Error::new(ErrorKind::InvalidArgument, message)
-    };
-    let url = Url::parse(text).map_err(|e| wrong("is not a URL").with_source(e))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(wrong("is not an address of a server"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("has credentials in it"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("has a query or a fragment"));
-    }
-    Ok(url)
+    address::of_server("the endpoint of a store", text)
 }
 
 /// The client takes a virtual host as it is, and adds the bucket to a path by itself.
