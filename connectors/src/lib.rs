@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod relation;
+pub mod connector;
 pub mod files;
 
 use std::sync::Arc;
