@@ -55,7 +55,7 @@ impl Engine {
             env,
             options.target_partitions,
             spill,
-            Queries::new(options.queries),
+            Queries::new(options.queries.within(limit)),
         );
         Ok(Self { services: Arc::new(services) })
     }

@@ -102,7 +102,7 @@ impl Parameter {
 }
 
 /// The `count` parameters that a statement takes.
-pub(crate) async fn parameters(
+async fn parameters(
     ctx: &StatementContext,
     statement: &Parsed,
     count: usize,
