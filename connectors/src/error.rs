@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 pub enum ErrorKind {
     /// The statement asked for something malformed: an unknown option, contradicting files.
     Invalid,
-    /// No file is there.
+    /// No file, or no relation of that name, is there.
     NotFound,
     /// A file is damaged or is not what it was taken for.
     Corrupt,
@@ -18,6 +18,14 @@ pub enum ErrorKind {
     Unavailable,
     /// A count or size went over its limit.
     LimitExceeded,
+    /// The name is taken.
+    AlreadyExists,
+    /// Understood and not supported; the message says what to do instead.
+    Unsupported,
+    /// The foreign system does not allow it to the user that we are there.
+    PermissionDenied,
+    /// What the statement was planned on has changed meanwhile.
+    Conflict,
 }
 
 /// A failure of a connector. Its `Display` includes the cause, because it crosses layers as text.

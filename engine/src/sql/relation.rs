@@ -42,7 +42,7 @@ pub(crate) enum AsOf {
 pub(crate) enum Source {
     /// A table, view or metadata table.
     Named(ObjectName, Option<AsOf>),
-    /// `read_parquet(…)` and its kind.
+    /// `read_parquet(…)` and its kind, `query(…)`.
     Files(String, Vec<FunctionArg>),
 }
 
