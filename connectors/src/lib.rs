@@ -5,6 +5,7 @@ pub mod error;
 pub mod relation;
 pub mod connector;
 pub mod files;
+pub mod postgres;
 
 use std::sync::Arc;
 
