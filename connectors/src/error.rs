@@ -26,6 +26,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// What the statement was planned on has changed meanwhile.
     Conflict,
+    /// A value, or a whole type, has no place in what it should become.
+    Value,
 }
 
 /// A failure of a connector. Its `Display` includes the cause, because it crosses layers as text.

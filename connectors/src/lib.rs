@@ -5,6 +5,7 @@ pub mod error;
 pub mod relation;
 pub mod connector;
 pub mod files;
+pub mod postgres;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub fn file_relations() -> Vec<Arc<dyn relation::FileRelation>> {
 
 /// Every kind of database that is built in.
 pub fn connector_kinds() -> Vec<Arc<dyn connector::ConnectorKind>> {
-    Vec::new()
+    vec![Arc::new(postgres::Postgres)]
 }
 
 /// What connectors do to logical plans, after DataFusion's own rules.

@@ -193,6 +193,7 @@ impl From<&fjord_connectors::Error> for Error {
             C::Unsupported => ErrorKind::Unsupported,
             C::PermissionDenied => ErrorKind::PermissionDenied,
             C::Conflict => ErrorKind::Conflict,
+            C::Value => ErrorKind::Execution,
             _ => ErrorKind::Bug,
         };
         Error::new(kind, e.to_string())

@@ -245,9 +245,16 @@ impl ForeignCatalog {
     ) -> Result<T> {
         match tokio::time::timeout(limit, work).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(e)) => Err(Error::from(&e).within(&format!("catalog \"{}\"", self.name))),
+            Ok(Err(e)) => Err(self.named(&e)),
             Err(_elapsed) => Err(self.silent(limit)),
         }
+    }
+
+    /// An error of the connector, which may not say which catalog it was.
+    pub(crate) fn named(&self, e: &fjord_connectors::Error) -> Error {
+        let place = format!("catalog \"{}\"", self.name);
+        let e = Error::from(e);
+        if e.to_string().contains(&place) { e } else { e.within(&place) }
     }
 
     fn silent(&self, limit: Duration) -> Error {

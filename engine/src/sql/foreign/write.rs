@@ -128,7 +128,7 @@ async fn append(
     let fitted = ConformExec::new(input, Arc::new(Schema::new(fields)), Fit::Exact);
     let connector = target.catalog.connector()?;
     let write = connector.insert(name, &columns, Arc::new(fitted)).await;
-    Ok((rows, write.map_err(|e| Error::from(&e))?))
+    Ok((rows, write.map_err(|e| target.catalog.named(&e))?))
 }
 
 /// Runs a CTAS into a database.
@@ -195,7 +195,7 @@ fn create_as(
     input: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let connector = target.catalog.connector()?;
-    connector.create_table_as(table, input).map_err(|e| Error::from(&e))
+    connector.create_table_as(table, input).map_err(|e| target.catalog.named(&e))
 }
 
 /// Rows that a client sends.

@@ -1,0 +1,48 @@
+//! PostgreSQL as a catalog: read by binary COPY on several connections under one snapshot, asked
+//! for answers instead of rows where that is proven equal, and written by COPY in one transaction.
+//!
+//! ```text
+//! options ─ tls ─ pool ─ session          connections, and what they are set to
+//! quote ─ wire ─ columns ─ metadata       names, types, what is there
+//! numeric ─ decode ─ encode               values
+//! relation ─ scan ─ exec                  from a plan's leaf to record batches
+//! ```
+
+mod options;
+mod tls;
+mod failure;
+mod session;
+mod pool;
+mod quote;
+mod wire;
+mod columns;
+mod metadata;
+mod numeric;
+mod decode;
+mod copy;
+mod database;
+mod relation;
+mod scan;
+mod exec;
+mod connector;
+
+use std::sync::Arc;
+
+use crate::connector::{Connector, ConnectorKind, ConnectorOptions};
+use crate::error::Error;
+
+pub use exec::RemoteSqlExec;
+
+/// The kind `postgres`.
+#[derive(Debug)]
+pub struct Postgres;
+
+impl ConnectorKind for Postgres {
+    fn name(&self) -> &'static str {
+        options::KIND
+    }
+
+    fn open(&self, options: ConnectorOptions) -> Result<Arc<dyn Connector>, Error> {
+        Ok(Arc::new(connector::PostgresConnector::try_new(options)?))
+    }
+}
