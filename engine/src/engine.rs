@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::statistics::CacheStatistics;
 use fjord_catalog::storage::Storage;
-use fjord_connectors::connector::Connector;
+use fjord_connectors::connector::{Connector, Connectors};
 use fjord_connectors::relation::FileRelation;
 
 use crate::error::Result;
@@ -84,6 +84,11 @@ impl Engine {
     /// Where the definitions cannot be read.
     pub fn mount_kept_databases(&self) -> Result<()> {
         catalogs::mount_kept(&self.services)
+    }
+
+    /// The mounted databases, for plans that came from another process.
+    pub fn connectors(&self) -> Arc<dyn Connectors> {
+        Arc::<Services>::clone(&self.services)
     }
 
     /// Closes the connections of every database.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -14,6 +15,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
+use fjord_connectors::connector::{Connector, Connectors};
 use fjord_connectors::relation::FileRelation;
 
 use crate::cooperate::GiveWay;
@@ -223,6 +225,23 @@ impl Services {
                 not_mounted(name, &known)
             }
         })
+    }
+}
+
+/// Where a plan that came from another process finds the databases of this one.
+impl Connectors for Services {
+    fn connector(
+        &self,
+        catalog: &str,
+        _context: &TaskContext,
+    ) -> Result<Arc<dyn Connector>, fjord_connectors::Error> {
+        let missing = |message: String| {
+            fjord_connectors::Error::new(fjord_connectors::ErrorKind::NotFound, message)
+        };
+        let Some(found) = self.foreign(catalog) else {
+            return Err(missing(format!("no database is mounted as catalog \"{catalog}\" here")));
+        };
+        found.connector().map(Arc::clone).map_err(|e| missing(e.to_string()))
     }
 }
 

@@ -143,7 +143,14 @@ impl Lakehouse {
     /// # Errors
     /// A [`ConfigError`] for options that the connector refuses.
     fn mount_database(&self, file: &str, name: &str, config: &DatabaseConfig) -> Result<()> {
-        let refused = |problem: String| ConfigError::new(file, format!("catalog.{name}"), problem);
+        let refused = |problem: String| {
+            let key = format!("catalog.{name}");
+            // Connectors say which option it is, in backticks, and which catalog.
+            let problem = problem.trim_start_matches(&format!("catalog {name:?}: "));
+            let option = problem.split_once("option `").and_then(|(_, rest)| rest.split_once('`'));
+            let key = option.map_or(key.clone(), |(option, _)| format!("{key}.{option}"));
+            ConfigError::new(file, key, problem)
+        };
         let kinds = fjord_connectors::connector_kinds();
         let kind = kinds.iter().find(|kind| kind.name() == config.kind);
         let kind = kind.ok_or_else(|| refused(format!("no kind {:?}", config.kind)))?;

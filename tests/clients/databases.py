@@ -34,7 +34,7 @@ class Database:
         lines = "".join(f"{key} = {value}\n" for key, value in options.items())
         return (
             f'[catalog.{name}]\ntype = "postgres"\nurl = "{self.bare}"\n'
-            f'password = {{ env = "{PASSWORD_VARIABLE}" }}\nmetadata_ttl_seconds = 1\n{lines}'
+            f'password = {{ env = "{PASSWORD_VARIABLE}" }}\n{lines}'
         )
 
     def create_catalog(self, name="sales"):

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
-use fjord_connectors::connector::{
-    Connector, RemoteEntry, RemoteKind, RemoteName, RemoteTable,
-};
+use fjord_connectors::connector::{Connector, RemoteEntry, RemoteKind, RemoteName, RemoteTable};
+use moka::future::Cache;
 
 use super::definition::{CatalogDefinition, create_sql};
 use super::name::Part;
@@ -19,6 +18,13 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// The same in a listing over all catalogs, where others wait for it.
 const LISTING_TIME: Duration = Duration::from_secs(3);
+
+/// How long a listing serves the statements that come together; a name that it lacks is looked for
+/// in the database all the same.
+const LISTING_TTL: Duration = Duration::from_secs(5);
+
+/// Schemas whose listings are kept.
+const LISTINGS_MAX: u64 = 1_000;
 
 /// Names shown of what there is.
 const SHOWN_MAX: usize = 10;
@@ -38,6 +44,31 @@ pub(crate) struct ForeignCatalog {
     origin: Origin,
     /// Why there is no connector, where it could not be opened again at start-up.
     connector: std::result::Result<Arc<dyn Connector>, String>,
+    listings: Listings,
+}
+
+/// What there is, for a moment: statements that come together ask once.
+#[derive(Clone)]
+struct Listings {
+    schemas: Cache<(), Arc<Vec<String>>>,
+    relations: Cache<String, Arc<Vec<RemoteEntry>>>,
+}
+
+impl Listings {
+    fn new() -> Self {
+        Self {
+            schemas: Cache::builder().max_capacity(1).time_to_live(LISTING_TTL).build(),
+            relations: Cache::builder()
+                .max_capacity(LISTINGS_MAX)
+                .time_to_live(LISTING_TTL)
+                .build(),
+        }
+    }
+}
+
+/// An error that several statements have waited for.
+fn shared(e: &Arc<Error>) -> Error {
+    Error::new(e.kind(), e.to_string())
 }
 
 /// A relation that was found.
@@ -56,13 +87,14 @@ impl fmt::Debug for ForeignCatalog {
 
 impl ForeignCatalog {
     pub(crate) fn new(name: &str, origin: Origin, connector: Arc<dyn Connector>) -> Self {
-        Self { name: name.to_owned(), origin, connector: Ok(connector) }
+        Self { name: name.to_owned(), origin, connector: Ok(connector), listings: Listings::new() }
     }
 
     /// One that is there by name, and says `problem` to whoever uses it.
     pub(crate) fn broken(definition: CatalogDefinition, problem: String) -> Self {
         let name = definition.name.clone();
-        Self { name, origin: Origin::Statement(definition), connector: Err(problem) }
+        let (origin, listings) = (Origin::Statement(definition), Listings::new());
+        Self { name, origin, connector: Err(problem), listings }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -105,9 +137,8 @@ impl ForeignCatalog {
             (Origin::Statement(definition), _) => definition.to_sql(),
             (Origin::Configuration, Ok(connector)) => {
                 let options = connector.shown_options();
-                let is_reference = |value: &str| {
-                    value.starts_with("env('") || value.starts_with("file('")
-                };
+                let is_reference =
+                    |value: &str| value.starts_with("env('") || value.starts_with("file('");
                 let options = options.iter().map(|(key, value)| {
                     let shown = if is_reference(value) { value.clone() } else { quote_text(value) };
                     (key, shown)
@@ -124,11 +155,18 @@ impl ForeignCatalog {
     }
 
     pub(crate) async fn schemas(&self) -> Result<Vec<String>> {
-        self.within(ANSWER_TIME, self.connector()?.schemas()).await
+        let connector = self.connector()?;
+        let asked = async { self.within(ANSWER_TIME, connector.schemas()).await.map(Arc::new) };
+        let listed = self.listings.schemas.try_get_with((), asked).await;
+        listed.map(|schemas| schemas.as_ref().clone()).map_err(|e| shared(&e))
     }
 
     pub(crate) async fn relations(&self, schema: &str) -> Result<Vec<RemoteEntry>> {
-        self.within(ANSWER_TIME, self.connector()?.relations(schema)).await
+        let connector = self.connector()?;
+        let asked =
+            async { self.within(ANSWER_TIME, connector.relations(schema)).await.map(Arc::new) };
+        let listed = self.listings.relations.try_get_with_by_ref(schema, asked).await;
+        listed.map(|entries| entries.as_ref().clone()).map_err(|e| shared(&e))
     }
 
     /// A listing that waits no longer than others can; what was asked for by name may take its time.
@@ -224,6 +262,8 @@ impl ForeignCatalog {
 
     /// Forgets what is cached about schemas and tables.
     pub(crate) fn refresh(&self) {
+        self.listings.schemas.invalidate_all();
+        self.listings.relations.invalidate_all();
         if let Ok(connector) = &self.connector {
             connector.refresh();
         }

@@ -87,9 +87,8 @@ mod tests {
     #[test]
     fn names_are_found_regardless_of_case_and_two_that_differ_by_case_need_quotes() {
         let names = ["Orders", "orders", "Customers"];
-        let chosen = |part: &Part| {
-            part.choose("table", names.into_iter()).map_err(|e| e.to_string())
-        };
+        let chosen =
+            |part: &Part| part.choose("table", names.into_iter()).map_err(|e| e.to_string());
         let plain = |text: &str| Part::of(&Ident::new(text));
         assert_eq!(chosen(&plain("CUSTOMERS")), Ok(Some("Customers")));
         assert_eq!(chosen(&Part::stored("customers")), Ok(Some("Customers")));

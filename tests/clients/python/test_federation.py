@@ -43,7 +43,7 @@ def database():
 
 @pytest.fixture(scope="module")
 def server(database, tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("federation"), database.config(pass_through="true"))
+    server = Server(tmp_path_factory.mktemp("federation"), database.config(pass_through="true", metadata_ttl_seconds="1"))
     yield server
     server.stop([database.password])
     # A process that has ended leaves nothing behind.

@@ -115,9 +115,9 @@ def test_cancelled_queries_leave_nothing_open(server, database):
                             cursor.execute("SELECT a.id, b.pad FROM sales.public.big a JOIN sales.public.big b ON a.id = b.id + 1")
                             cursor.fetch_record_batch().read_next_batch()
                             outcome = "finished"
-                        except flight_sql.Error as e:
+                        except (flight_sql.Error, OSError) as e:
                             outcome = "cancelled"
-                            if e.status_code.name not in ("CANCELLED", "INVALID_STATE"):
+                            if "cancel" not in str(e).lower():
                                 failures.append(repr(e)[:300])
                         finally:
                             timer.cancel()

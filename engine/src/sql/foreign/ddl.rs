@@ -31,9 +31,7 @@ pub(crate) fn claim<'a>(
         DdlStatement::CreateTable(create) => {
             ForeignName::of_path(ctx, &create.name)?.map(|target| -> Work<'a> {
                 if create.query.is_some() {
-                    return Box::pin(
-                        async move { write::run_ctas(ctx, create, &target).await },
-                    );
+                    return Box::pin(async move { write::run_ctas(ctx, create, &target).await });
                 }
                 done(async move { create::run(ctx, create, &target).await })
             })

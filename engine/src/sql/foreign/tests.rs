@@ -124,6 +124,14 @@ async fn names_are_found_regardless_of_case_and_two_that_differ_by_case_need_quo
         assert_eq!(count(s, sql).await, 1, "{sql}");
     }
     assert!(text(s, "SELECT n FROM sales.public.\"Twin\"").await.contains("| 2 |"));
+    for sql in [
+        "SELECT a.n + 10 * b.n FROM sales.public.\"twin\" a, sales.public.\"Twin\" b",
+        "SELECT (SELECT n FROM sales.public.\"twin\") + 10 * n FROM sales.public.\"Twin\"",
+        "WITH a AS (SELECT n FROM sales.public.\"Twin\") \
+         SELECT t.n + 10 * a.n FROM a, sales.public.\"twin\" t",
+    ] {
+        assert!(text(s, sql).await.contains("| 21 "), "{sql}");
+    }
     let e = fails(s, "SELECT n FROM sales.public.twin").await;
     assert!(e.to_string().contains("\"Twin\" or \"twin\""), "{e}");
     rows(s, "USE sales").await;

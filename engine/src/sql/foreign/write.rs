@@ -6,14 +6,17 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use fjord_connectors::connector::{RemoteName, RemoteTable};
+use futures::StreamExt;
 use sqlparser::ast::Ident;
 
 use super::create::{self, Making};
 use super::name::{ForeignName, is_view};
 use crate::access::Privilege;
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::catalog::ForeignCatalog;
 use crate::foreign::name::Part;
 use crate::iceberg::write::{ConformExec, Fit};
 use crate::query::{QueryResult, ResultKind};
@@ -144,13 +147,23 @@ pub(crate) async fn run_ctas(
     };
     if !statement.with_data {
         target.catalog.create_table(&table).await?;
-        return Ok(QueryResult::done(format!("created table {}.{}", target.catalog.name(), table.name)));
+        return Ok(QueryResult::done(format!(
+            "created table {}.{}",
+            target.catalog.name(),
+            table.name
+        )));
     }
     let input = plan::physical(ctx, &rows).await?;
     let write = create_as(target, table, input)?;
-    // What is known of the schema will be older than the table.
-    target.catalog.refresh();
-    select::execute(ctx, write, ResultKind::Affected, None)
+    let result = select::execute(ctx, write, ResultKind::Affected, None)?;
+    Ok(forgetting(result, &target.catalog))
+}
+
+/// What is known of the schema is older than a table that is made as the result is read.
+fn forgetting(result: QueryResult, catalog: &Arc<ForeignCatalog>) -> QueryResult {
+    let (schema, catalog) = (Arc::clone(&result.schema), Arc::clone(catalog));
+    let rows = result.stream.inspect(move |_made| catalog.refresh());
+    QueryResult { stream: Box::pin(RecordBatchStreamAdapter::new(schema, rows)), ..result }
 }
 
 /// What such a CTAS would do, as text.
@@ -236,8 +249,9 @@ pub(crate) async fn ingest(
             let name = target.for_new().await?;
             let table = RemoteTable { name, schema: columns, if_not_exists: false };
             let input = plan::physical(ctx, &ingest::relation(rows)?).await?;
-            target.catalog.refresh();
-            create_as(target, table, input)?
+            let write = create_as(target, table, input)?;
+            let result = select::execute(ctx, write, ResultKind::Affected, None)?;
+            return Ok(forgetting(result, &target.catalog));
         }
         (None, _, IfMissing::Fail) => return Err(target.missing("table").await),
     };
