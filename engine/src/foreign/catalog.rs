@@ -301,7 +301,8 @@ impl ForeignCatalog {
         Error::new(
             ErrorKind::Unavailable,
             format!(
-                "catalog \"{}\": its database did not answer within {} s",
+                "catalog \"{}\": its database did not answer within {} s, or all of its connections \
+                 were busy",
                 self.name,
                 limit.as_secs()
             ),

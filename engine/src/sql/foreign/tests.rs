@@ -124,14 +124,6 @@ async fn names_are_found_regardless_of_case_and_two_that_differ_by_case_need_quo
         assert_eq!(count(s, sql).await, 1, "{sql}");
     }
     assert!(text(s, "SELECT n FROM sales.public.\"Twin\"").await.contains("| 2 |"));
-    for sql in [
-        "SELECT a.n + 10 * b.n FROM sales.public.\"twin\" a, sales.public.\"Twin\" b",
-        "SELECT (SELECT n FROM sales.public.\"twin\") + 10 * n FROM sales.public.\"Twin\"",
-        "WITH a AS (SELECT n FROM sales.public.\"Twin\") \
-         SELECT t.n + 10 * a.n FROM a, sales.public.\"twin\" t",
-    ] {
-        assert!(text(s, sql).await.contains("| 21 "), "{sql}");
-    }
     let e = fails(s, "SELECT n FROM sales.public.twin").await;
     assert!(e.to_string().contains("\"Twin\" or \"twin\""), "{e}");
     rows(s, "USE sales").await;
@@ -146,6 +138,21 @@ async fn names_are_found_regardless_of_case_and_two_that_differ_by_case_need_quo
     assert!(e.to_string().contains("it has Odd Schema.1, public, system2"), "{e}");
     let e = fails(s, "SELECT * FROM nowhere.public.orders").await;
     assert!(e.to_string().contains("mounted: iceberg, sales"), "{e}");
+}
+
+/// Hazard: the planner takes two tables whose names differ by case alone for one.
+#[tokio::test]
+async fn two_tables_whose_names_differ_by_case_are_two_in_one_query() {
+    let f = fixture().await;
+    let s = &f.session;
+    for sql in [
+        "SELECT a.n + 10 * b.n FROM sales.public.\"twin\" a, sales.public.\"Twin\" b",
+        "SELECT (SELECT n FROM sales.public.\"twin\") + 10 * n FROM sales.public.\"Twin\"",
+        "WITH a AS (SELECT n FROM sales.public.\"Twin\") \
+         SELECT t.n + 10 * a.n FROM a, sales.public.\"twin\" t",
+    ] {
+        assert!(text(s, sql).await.contains("| 21 "), "{sql}");
+    }
 }
 
 #[tokio::test]
