@@ -83,7 +83,7 @@ impl Lakehouse {
             queries,
             databases: Databases {
                 kinds: fjord_connectors::connector_kinds(),
-                home: Some(Arc::new(KeptCatalogs::new(&data_dir))),
+                home: Some(Arc::new(KeptCatalogs::new(&data_dir).beside(own_secrets(settings)))),
                 optimizer_rules: fjord_connectors::optimizer_rules(),
                 physical_optimizer_rules: fjord_connectors::physical_optimizer_rules(),
             },
@@ -253,6 +253,14 @@ impl Tables<'_> {
         let places: Vec<String> = prefixes.chain(own.iter().cloned()).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
     }
+}
+
+/// Files that the configuration keeps secrets of the process in, and itself.
+fn own_secrets(settings: &Settings) -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from(&settings.origin)];
+    files.extend(settings.file.auth.passwords.clone());
+    files.extend(settings.file.tls.iter().map(|tls| tls.key.clone()));
+    files
 }
 
 /// Local disk, and the buckets that the configuration describes.

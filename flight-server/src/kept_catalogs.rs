@@ -26,6 +26,8 @@ const SECRET_BYTES_MAX: u64 = 1_024;
 #[derive(Clone, Debug)]
 pub(crate) struct KeptCatalogs {
     data_dir: PathBuf,
+    /// Files of the process, which are no database's passwords.
+    own: Vec<PathBuf>,
 }
 
 /// What is in the file.
@@ -38,7 +40,14 @@ struct Document {
 impl KeptCatalogs {
     /// Those of `data_dir`, which exists and is written without links on the way.
     pub(crate) fn new(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned() }
+        Self { data_dir: data_dir.to_owned(), own: Vec::new() }
+    }
+
+    /// The same, where `own` are files that the process keeps secrets of its own in.
+    #[must_use]
+    pub(crate) fn beside(mut self, own: Vec<PathBuf>) -> Self {
+        self.own = own;
+        self
     }
 
     fn path(&self) -> PathBuf {
@@ -87,6 +96,9 @@ impl KeptCatalogs {
         let real = std::fs::canonicalize(path).map_err(failed)?;
         if real.starts_with(&self.data_dir) {
             return Err("it lies in the data directory".to_owned());
+        }
+        if self.own.iter().any(|own| std::fs::canonicalize(own).is_ok_and(|own| own == real)) {
+            return Err("it is a file of this server's own".to_owned());
         }
         let file = File::open(&real).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
@@ -256,6 +268,8 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             SecretReference::File(path.display().to_string())
         };
+        let own = put("own", b"canary", 0o600);
+        let kept = kept.beside(vec![directory.path().join("own"), "/no/such/file".into()]);
         let fine = put("fine", b"a s3cret\n", 0o640);
         assert_eq!(kept.secret(&fine).unwrap(), "a s3cret");
         let link = directory.path().join("link");
@@ -268,6 +282,7 @@ mod tests {
             (put("binary", b"canary\xff", 0o600), "UTF-8"),
             (put("empty", b"\n", 0o600), "one line"),
             (put("large", &[b'c'; 1_025], 0o600), "larger"),
+            (own, "of this server's own"),
             (put("data/seal", b"canary", 0o600), "data directory"),
             (SecretReference::File("/dev/null".to_owned()), "not a file"),
             (SecretReference::File("/proc/self/environ".to_owned()), "/proc/self/environ"),

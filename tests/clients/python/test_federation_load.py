@@ -141,3 +141,27 @@ def test_cancelled_queries_leave_nothing_open(server, database):
     with connect(server) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM sales.public.big")
         assert cursor.fetchall() == [(ROWS,)]
+
+
+def test_e1_a_connection_that_breaks_in_the_middle_is_an_error_and_never_a_short_result(server, database):
+    errors = 0
+    for _ in range(8):
+        with connect(server) as connection, connection.cursor() as cursor:
+            try:
+                cursor.execute("SELECT id, pad, pad || 'y' AS more FROM sales.public.big")
+                reader = cursor.fetch_record_batch()
+                seen = reader.read_next_batch().num_rows
+                database.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    f"WHERE datname = '{database.name}' AND pid <> pg_backend_pid()")
+                for batch in reader:
+                    seen += batch.num_rows
+                assert seen == ROWS, f"{seen} rows of {ROWS}"
+            except (flight_sql.Error, OSError) as e:
+                assert "sales" in str(e), e
+                errors += 1
+    assert errors, "every result was whole before its connections broke"
+    database.assert_quiet_within(10)
+    with connect(server) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM sales.public.big")
+        assert cursor.fetchall() == [(ROWS,)]
