@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import adbc_driver_flightsql.dbapi as flight_sql
+import grpc
 import pyarrow as pa
 import pytest
 
@@ -210,19 +211,36 @@ def test_what_a_live_table_cannot_do_is_refused(cursor):
         assert part in fails(cursor, sql), sql
 
 
-def test_ddl_and_dml_run_once_and_a_ticket_that_is_read_twice_reads_twice(server, database):
-    database.sql("CREATE TABLE counted (n int)")
+def test_a_ticket_that_is_read_twice_reads_a_database_twice(server, database):
+    database.sql("CREATE TABLE read_twice (n int); INSERT INTO read_twice VALUES (1)")
     with Wire(server) as wire:
-        info = wire.query("INSERT INTO sales.public.counted VALUES (1)")
+        ticket = wire.query("SELECT n FROM sales.public.read_twice ORDER BY n").ticket
+        assert wire.table(ticket)["n"].to_pylist() == [1]
+        assert wire.table(ticket)["n"].to_pylist() == [1]
+        database.sql("INSERT INTO read_twice VALUES (2)")
+        assert wire.table(ticket)["n"].to_pylist() == [1, 2]
+        # What is gone is an error, and never an empty result.
+        database.sql("DROP TABLE read_twice")
+        with pytest.raises(grpc.RpcError):
+            wire.table(ticket)
+
+
+def test_ddl_and_dml_run_exactly_once(server, database):
+    with Wire(server) as wire:
+        info = wire.query("CREATE TABLE sales.public.counted AS SELECT 1 AS n")
+        for _ in range(3):
+            assert wire.table(info.ticket)["count"].to_pylist() == [1]
+        info = wire.query("INSERT INTO sales.public.counted VALUES (2)")
         for _ in range(3):
             wire.frames(info.ticket)
-        assert database.sql("SELECT count(*) FROM counted") == [["1"]]
-        ticket = wire.query("SELECT n FROM sales.public.counted").ticket
-        wire.frames(ticket)
-        database.sql("INSERT INTO counted VALUES (2)")
-        seen = wire.rows("SELECT count(*) AS n FROM sales.public.counted")
-        assert seen["n"].to_pylist() == [2]
-    database.sql("DROP TABLE counted")
+        assert database.sql("SELECT count(*), sum(n) FROM counted") == [["2", "3"]]
+        info = wire.query("DROP TABLE sales.public.counted")
+        for _ in range(3):
+            wire.frames(info.ticket)
+        info = wire.query(database.create_catalog("once"))
+        for _ in range(3):
+            wire.frames(info.ticket)
+        wire.query("DROP CATALOG once")
 
 
 def test_the_shell_reads_a_database(server):
