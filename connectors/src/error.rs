@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 pub enum ErrorKind {
     /// The statement asked for something malformed: an unknown option, contradicting files.
     Invalid,
-    /// No file, or no relation of that name, is there.
+    /// No file is there.
     NotFound,
     /// A file is damaged or is not what it was taken for.
     Corrupt,
@@ -18,13 +18,13 @@ pub enum ErrorKind {
     Unavailable,
     /// A count or size went over its limit.
     LimitExceeded,
-    /// The name is taken.
+    /// Something of that name is there.
     AlreadyExists,
-    /// Understood and not supported; the message says what to do instead.
+    /// What was asked for is not supported.
     Unsupported,
     /// The foreign system does not allow it to the user that we are there.
     PermissionDenied,
-    /// What the statement was planned on has changed meanwhile.
+    /// Somebody else changed what the statement was planned on.
     Conflict,
     /// A value, or a whole type, has no place in what it should become.
     Value,

@@ -19,17 +19,17 @@ pub fn file_relations() -> Vec<Arc<dyn relation::FileRelation>> {
     vec![Arc::new(files::ReadParquet), Arc::new(files::ReadCsv), Arc::new(files::ReadJson)]
 }
 
-/// Every kind of database that is built in.
+/// The kinds of databases that are built in.
 pub fn connector_kinds() -> Vec<Arc<dyn connector::ConnectorKind>> {
-    vec![Arc::new(postgres::Postgres)]
+    vec![Arc::new(postgres::Postgres::default())]
 }
 
-/// What connectors do to logical plans, after DataFusion's own rules.
+/// The rules that move work into databases; they run after DataFusion's own.
 pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Vec::new()
+    vec![Arc::new(postgres::Federate)]
 }
 
-/// What connectors do to physical plans, after DataFusion's own rules.
+/// Rules on physical plans; they run after DataFusion's own.
 pub fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     Vec::new()
 }

@@ -63,10 +63,20 @@ pub(super) struct RemoteColumn {
     pub(super) select: String,
     /// The same value in conditions, with the meaning that it has for us.
     pub(super) reference: String,
+    /// The type of `reference`.
+    pub(super) reference_oid: u32,
     pub(super) class: Class,
 }
 
 impl RemoteColumn {
+    /// The column of a query that others read from, and its type there.
+    pub(super) fn inner(&self) -> (&str, u32) {
+        match self.class {
+            Class::Opaque => (&self.select, self.oid),
+            _ => (&self.reference, self.reference_oid),
+        }
+    }
+
     pub(super) fn field(&self) -> Field {
         Field::new(&self.name, self.wire.data_type(), self.nullable)
     }
@@ -102,6 +112,7 @@ pub(super) fn column(name: &str, nullable: bool, ty: &PgType, settings: &Setting
         oid: ty.oid,
         select: quoted.clone(),
         reference: quoted.clone(),
+        reference_oid: ty.oid,
         class: Class::Opaque,
     };
     if let Some((element, is_enum)) = ty.element {
@@ -114,7 +125,8 @@ pub(super) fn column(name: &str, nullable: bool, ty: &PgType, settings: &Setting
                 column.select = format!("{quoted}::pg_catalog.text[]");
             }
         }
-        column.nullable |= false;
+        column.reference = column.select.clone();
+        column.reference_oid = column.oid;
         return column;
     }
     match scalar(ty.oid, ty.modifier, settings) {
@@ -132,12 +144,14 @@ pub(super) fn column(name: &str, nullable: bool, ty: &PgType, settings: &Setting
         None if ty.is_enum => {
             // A literal that is no label would be an error, not a difference.
             column.reference = format!("({quoted}::pg_catalog.text COLLATE \"C\")");
+            column.reference_oid = oid::TEXT;
             column.class = Class::Text;
         }
         None if ty.oid == oid::OID => {
             column.select = format!("{quoted}::pg_catalog.int8");
             column.reference = column.select.clone();
             column.oid = oid::INT8;
+            column.reference_oid = oid::INT8;
             column.wire = Wire::Int64;
             column.class = Class::Exact;
         }
@@ -145,6 +159,8 @@ pub(super) fn column(name: &str, nullable: bool, ty: &PgType, settings: &Setting
         None => {
             column.select = format!("{quoted}::pg_catalog.text");
             column.oid = oid::TEXT;
+            column.reference = column.select.clone();
+            column.reference_oid = oid::TEXT;
         }
     }
     column
@@ -162,7 +178,8 @@ fn scalar(ty: u32, modifier: i32, settings: &Settings) -> Option<(Wire, Class)> 
         oid::NUMERIC => numeric(modifier, settings.numeric),
         oid::TEXT | oid::VARCHAR => (Wire::Text, Class::Text),
         // Trailing blanks count for us and not there.
-        oid::BPCHAR => (Wire::Text, Class::Opaque),
+        oid::BPCHAR if !settings.rules.bpchar_as_text => (Wire::Text, Class::Opaque),
+        oid::BPCHAR => (Wire::Text, Class::Text),
         oid::NAME => (Wire::Text, Class::Text),
         oid::JSON => (Wire::Text, Class::Opaque),
         oid::JSONB => (Wire::Jsonb, Class::Opaque),

@@ -8,7 +8,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::database::Database;
 use super::metadata;
-use super::options::{KIND, Settings};
+use super::options::{KIND, Rules, Settings};
 use super::relation::RemoteRelation;
 use crate::connector::{
     Capabilities, Connector, ConnectorOptions, RemoteEntry, RemoteName, RemoteTable,
@@ -21,8 +21,8 @@ pub(super) struct PostgresConnector {
 }
 
 impl PostgresConnector {
-    pub(super) fn try_new(options: ConnectorOptions) -> Result<Self, Error> {
-        let database = Arc::new(Database::try_new(Settings::try_new(options)?)?);
+    pub(super) fn try_new(options: ConnectorOptions, rules: Rules) -> Result<Self, Error> {
+        let database = Arc::new(Database::try_new(Settings::try_new(options, rules)?)?);
         Ok(Self { database })
     }
 

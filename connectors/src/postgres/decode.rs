@@ -147,8 +147,15 @@ impl Decoder {
             Self::Int16(b) => b.append_value(i16::from_be_bytes(fixed(field)?)),
             Self::Int32(b) => b.append_value(i32::from_be_bytes(fixed(field)?)),
             Self::Int64(b) => b.append_value(i64::from_be_bytes(fixed(field)?)),
-            Self::Float32(b) => b.append_value(f32::from_be_bytes(fixed(field)?)),
-            Self::Float64(b) => b.append_value(f64::from_be_bytes(fixed(field)?)),
+            Self::Float32(b) => {
+                let value = f32::from_be_bytes(fixed(field)?);
+                // One NaN: others would be ordered otherwise than the database orders them.
+                b.append_value(if value.is_nan() { f32::NAN } else { value });
+            }
+            Self::Float64(b) => {
+                let value = f64::from_be_bytes(fixed(field)?);
+                b.append_value(if value.is_nan() { f64::NAN } else { value });
+            }
             Self::Decimal { builder, precision, scale } => {
                 builder.append_value(Numeric::try_new(field)?.to_decimal(*precision, *scale)?);
             }

@@ -8,7 +8,12 @@ use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::config::ConfigOptions;
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -19,6 +24,7 @@ use datafusion::physical_plan::{
 use futures::TryStreamExt;
 
 use super::database::Database;
+use super::dynamic;
 use super::scan::{ScanRun, ScanSpec};
 use crate::error::{Error, ErrorKind};
 
@@ -30,6 +36,8 @@ pub struct RemoteSqlExec {
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
     statistics: Arc<Statistics>,
+    /// Filters of joins, read when the scan begins.
+    filters: Vec<Arc<dyn PhysicalExpr>>,
     metrics: ExecutionPlanMetricsSet,
     run: Arc<Mutex<Run>>,
 }
@@ -79,6 +87,7 @@ impl RemoteSqlExec {
             schema,
             properties,
             statistics: Arc::new(statistics),
+            filters: Vec::new(),
             metrics: ExecutionPlanMetricsSet::new(),
             run: Arc::default(),
         }
@@ -94,10 +103,28 @@ impl RemoteSqlExec {
         self.spec.to_sql()
     }
 
+    fn with(&self, metrics: ExecutionPlanMetricsSet, run: Arc<Mutex<Run>>) -> Self {
+        Self {
+            database: Arc::clone(&self.database),
+            spec: self.spec.clone(),
+            schema: Arc::clone(&self.schema),
+            properties: Arc::clone(&self.properties),
+            statistics: Arc::clone(&self.statistics),
+            filters: self.filters.clone(),
+            metrics,
+            run,
+        }
+    }
+
     /// This run, or the one that another partition has begun.
     fn running(&self, context: &TaskContext) -> Result<Option<Arc<ScanRun>>, Error> {
         join_run(&self.run, || {
-            let (database, spec) = (Arc::clone(&self.database), self.spec.clone());
+            let (database, mut spec) = (Arc::clone(&self.database), self.spec.clone());
+            spec.conditions.extend(dynamic::conditions(
+                &self.filters,
+                &self.spec.columns,
+                &self.schema,
+            ));
             ScanRun::start(database, spec, Arc::clone(&self.schema), context)
         })
     }
@@ -125,7 +152,12 @@ fn join_run(
 
 impl DisplayAs for RemoteSqlExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoteSqlExec: catalog={}, sql={}", self.spec.catalog, self.spec.to_sql())
+        write!(f, "RemoteSqlExec: catalog={}, sql={}", self.spec.catalog, self.spec.to_sql())?;
+        if self.filters.is_empty() {
+            return Ok(());
+        }
+        let filters: Vec<_> = self.filters.iter().map(ToString::to_string).collect();
+        write!(f, ", dynamic_filters=[{}]", filters.join(", "))
     }
 }
 
@@ -144,9 +176,42 @@ impl ExecutionPlan for RemoteSqlExec {
 
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
     ) -> DfResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        let mut recursion = TreeNodeRecursion::Continue;
+        for filter in &self.filters {
+            recursion = f(filter)?;
+            if recursion == TreeNodeRecursion::Stop {
+                break;
+            }
+        }
+        Ok(recursion)
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> DfResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        // After a limit, fewer rows are other rows.
+        let takes = self.database.settings().pushdown && self.spec.tail.is_empty();
+        let filters: Vec<_> = result
+            .parent_filters
+            .iter()
+            .map(|parent| &parent.filter)
+            .filter(|filter| takes && filter.downcast_ref::<DynamicFilterPhysicalExpr>().is_some())
+            .cloned()
+            .collect();
+        // Who made a filter goes on judging: what is read may be more than what passes.
+        let refused = vec![PushedDown::No; result.parent_filters.len()];
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(refused);
+        if filters.is_empty() {
+            return Ok(answer);
+        }
+        let mut node = self.with(self.metrics.clone(), Arc::clone(&self.run));
+        node.filters.extend(filters);
+        Ok(answer.with_updated_node(Arc::new(node)))
     }
 
     fn replace_children(
@@ -165,15 +230,7 @@ impl ExecutionPlan for RemoteSqlExec {
     }
 
     fn reset_state(self: Arc<Self>) -> DfResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self {
-            database: Arc::clone(&self.database),
-            spec: self.spec.clone(),
-            schema: Arc::clone(&self.schema),
-            properties: Arc::clone(&self.properties),
-            statistics: Arc::clone(&self.statistics),
-            metrics: ExecutionPlanMetricsSet::new(),
-            run: Arc::default(),
-        }))
+        Ok(Arc::new(self.with(ExecutionPlanMetricsSet::new(), Arc::default())))
     }
 
     fn execute(
@@ -182,15 +239,7 @@ impl ExecutionPlan for RemoteSqlExec {
         context: Arc<TaskContext>,
     ) -> DfResult<SendableRecordBatchStream> {
         // Begun when it is first polled: what a join has learnt until then is known.
-        let exec = Self {
-            database: Arc::clone(&self.database),
-            spec: self.spec.clone(),
-            schema: Arc::clone(&self.schema),
-            properties: Arc::clone(&self.properties),
-            statistics: Arc::clone(&self.statistics),
-            metrics: self.metrics.clone(),
-            run: Arc::clone(&self.run),
-        };
+        let exec = self.with(self.metrics.clone(), Arc::clone(&self.run));
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let rows = async_rows(exec, context).inspect_ok(move |batch| {
             metrics.record_output(batch.num_rows());

@@ -5,6 +5,7 @@
 //! options ─ tls ─ pool ─ session          connections, and what they are set to
 //! quote ─ wire ─ columns ─ metadata       names, types, what is there
 //! numeric ─ decode ─ encode               values
+//! literal ─ condition ─ derive ─ federate  what the database is asked to do, and is proven to do alike
 //! relation ─ scan ─ exec                  from a plan's leaf to record batches
 //! ```
 
@@ -24,6 +25,11 @@ mod database;
 mod relation;
 mod scan;
 mod exec;
+mod literal;
+mod condition;
+mod derive;
+mod federate;
+mod dynamic;
 mod connector;
 
 use std::sync::Arc;
@@ -31,11 +37,24 @@ use std::sync::Arc;
 use crate::connector::{Connector, ConnectorKind, ConnectorOptions};
 use crate::error::Error;
 
+pub use federate::Federate;
 pub use exec::RemoteSqlExec;
+#[doc(hidden)]
+pub use options::Rules;
 
 /// The kind `postgres`.
-#[derive(Debug)]
-pub struct Postgres;
+#[derive(Debug, Default)]
+pub struct Postgres {
+    rules: Rules,
+}
+
+impl Postgres {
+    /// One that pushes down what it must not.
+    #[doc(hidden)]
+    pub fn with_rules(rules: Rules) -> Self {
+        Self { rules }
+    }
+}
 
 impl ConnectorKind for Postgres {
     fn name(&self) -> &'static str {
@@ -43,6 +62,6 @@ impl ConnectorKind for Postgres {
     }
 
     fn open(&self, options: ConnectorOptions) -> Result<Arc<dyn Connector>, Error> {
-        Ok(Arc::new(connector::PostgresConnector::try_new(options)?))
+        Ok(Arc::new(connector::PostgresConnector::try_new(options, self.rules)?))
     }
 }

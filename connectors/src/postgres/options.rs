@@ -44,6 +44,18 @@ const STATEMENT_SECONDS_LIMIT: usize = 7 * 86_400;
 const TTL_SECONDS_LIMIT: usize = 86_400;
 const PORT: u16 = 5432;
 
+/// Rules that would be wrong, for tests that must notice them. All are off.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Compares `char(n)` as if trailing blanks counted.
+    pub bpchar_as_text: bool,
+    /// Orders text by the database's collation.
+    pub text_by_collation: bool,
+    /// Leaves the place of NULLs to the database.
+    pub nulls_anywhere: bool,
+}
+
 /// How much of TLS is asked for; the names are those of libpq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SslMode {
@@ -90,6 +102,8 @@ pub(super) struct Settings {
     pub(super) numeric: NumericMode,
     pub(super) infinite: InfiniteMode,
     pub(super) pushdown: bool,
+    /// What of the allow-list is taken for proven.
+    pub(super) rules: Rules,
     pub(super) pass_through: bool,
     pub(super) writes: bool,
     /// The options as SHOW CREATE CATALOG may show them.
@@ -102,7 +116,7 @@ impl Settings {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
 
-    pub(super) fn try_new(given: ConnectorOptions) -> Result<Self, Error> {
+    pub(super) fn try_new(given: ConnectorOptions, rules: Rules) -> Result<Self, Error> {
         let ConnectorOptions { catalog, options, mut secrets, metadata_ttl } = given;
         let reader = Reader { catalog: &catalog, options: &options };
         reader.check_names(options.keys().chain(secrets.keys()))?;
@@ -172,6 +186,7 @@ impl Settings {
             pushdown: reader.one_of("pushdown", &[("true", true), ("false", false)])?,
             pass_through: reader.one_of("pass_through", &[("false", false), ("true", true)])?,
             writes: reader.one_of("writes", &[("true", true), ("false", false)])?,
+            rules,
             password: secrets.remove(PASSWORD),
             shown,
             catalog,

@@ -6,13 +6,14 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::common::{Column, ColumnStatistics, Statistics, internal_err};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{self, RemoteColumn};
+use super::condition::Printer;
 use super::database::{Database, Described};
 use super::exec::RemoteSqlExec;
 use super::quote;
@@ -49,7 +50,7 @@ impl Base {
 }
 
 /// A relation of one database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RemoteRelation {
     pub(super) database: Arc<Database>,
     pub(super) base: Base,
@@ -59,6 +60,8 @@ pub(super) struct RemoteRelation {
     schema: SchemaRef,
     kind: RemoteKind,
     bytes: u64,
+    /// It has no more rows, and the first ones of an order.
+    pub(super) rows_max: Option<usize>,
     statistics: Statistics,
 }
 
@@ -76,6 +79,7 @@ impl RemoteRelation {
             shown: described.name.to_string(),
             kind: described.found.kind,
             bytes: described.found.bytes,
+            rows_max: None,
             statistics: statistics(described, &schema),
             database,
             columns,
@@ -97,11 +101,24 @@ impl RemoteRelation {
             shown,
             kind: RemoteKind::View,
             bytes: 0,
+            rows_max: None,
             database,
             columns,
             schema,
             statistics,
         }
+    }
+
+    /// A filter of a scan in the database's SQL, where both judge alike.
+    pub(super) fn condition(&self, filter: &Expr) -> Option<String> {
+        let settings = self.database.settings();
+        if !settings.pushdown {
+            return None;
+        }
+        let find = |column: &Column| {
+            self.columns.iter().find(|known| known.name == column.name).cloned()
+        };
+        Printer { rules: settings.rules, find: &find }.condition(filter)
     }
 
     /// The query that reads the columns at `projection` of the rows that `filters` keep.
@@ -141,10 +158,21 @@ impl TableProvider for RemoteRelation {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
+        filters: &[Expr],
+        limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let spec = self.spec(projection, Vec::new(), String::new());
+        let mut conditions = Vec::with_capacity(filters.len());
+        for filter in filters {
+            match self.condition(filter) {
+                Some(condition) => conditions.push(condition),
+                None => return internal_err!("{filter} was taken and cannot be pushed down"),
+            }
+        }
+        let tail = match limit {
+            Some(limit) if self.database.settings().pushdown => format!(" LIMIT {limit}"),
+            _ => String::new(),
+        };
+        let spec = self.spec(projection, conditions, tail);
         let by_parts = self.bytes > ALONE_BYTES && spec.may_be_cut();
         let partitions = if by_parts { state.config().target_partitions().max(1) } else { 1 };
         let statistics = self.statistics.clone().project(projection);
@@ -156,7 +184,11 @@ impl TableProvider for RemoteRelation {
         &self,
         filters: &[&Expr],
     ) -> DfResult<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()])
+        let judged = filters.iter().map(|filter| match self.condition(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        });
+        Ok(judged.collect())
     }
 
     fn statistics(&self) -> Option<Statistics> {
