@@ -6,6 +6,7 @@ pub mod relation;
 pub mod connector;
 pub mod files;
 pub mod postgres;
+pub mod codec;
 
 use std::sync::Arc;
 

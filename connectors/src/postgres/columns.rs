@@ -98,8 +98,6 @@ pub(super) struct PgType {
     pub(super) element: Option<(u32, bool)>,
     /// A collation that takes different texts as equal.
     pub(super) nondeterministic: bool,
-    /// As the user would write it, for messages.
-    pub(super) shown: String,
 }
 
 /// How a column of type `ty` is read.

@@ -7,9 +7,14 @@ use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::database::Database;
+use super::create::{Creation, Nullable};
+use super::exec::RemoteSqlExec;
 use super::metadata;
 use super::options::{KIND, Rules, Settings};
 use super::relation::RemoteRelation;
+use super::transaction::Transaction;
+use super::write::{RemoteWriteExec, Target};
+use super::{pass_through, quote};
 use crate::connector::{
     Capabilities, Connector, ConnectorOptions, RemoteEntry, RemoteName, RemoteTable,
 };
@@ -26,6 +31,18 @@ impl PostgresConnector {
         Ok(Self { database })
     }
 
+    fn invalid(&self, what: impl std::fmt::Display) -> Error {
+        let catalog = &self.database.settings().catalog;
+        Error::new(ErrorKind::Invalid, format!("catalog {catalog:?}: {what}"))
+    }
+
+    fn check_writes(&self, what: &str) -> Result<(), Error> {
+        if self.database.settings().writes {
+            return Ok(());
+        }
+        Err(self.unsupported(&format!("{what}: the option `writes = 'false'` forbids it")))
+    }
+
     fn unsupported(&self, what: &str) -> Error {
         let catalog = &self.database.settings().catalog;
         Error::new(ErrorKind::Unsupported, format!("catalog {catalog:?}: {what}"))
@@ -39,7 +56,8 @@ impl Connector for PostgresConnector {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { writes: false, views: false, pass_through: false }
+        let Settings { writes, pass_through, .. } = *self.database.settings();
+        Capabilities { writes, views: writes, pass_through }
     }
 
     fn shown_options(&self) -> Vec<(String, String)> {
@@ -47,12 +65,12 @@ impl Connector for PostgresConnector {
     }
 
     async fn check(&self) -> Result<(), Error> {
-        let lease = self.database.begin_read().await?;
+        let lease = self.database.begin_lookup().await?;
         self.database.end_read(lease).await
     }
 
     async fn schemas(&self) -> Result<Vec<String>, Error> {
-        let lease = self.database.begin_read().await?;
+        let lease = self.database.begin_lookup().await?;
         let found = metadata::schemas(lease.client()?)
             .await
             .map_err(|e| self.database.pool.failed("schemas cannot be listed", e))?;
@@ -61,7 +79,7 @@ impl Connector for PostgresConnector {
     }
 
     async fn relations(&self, schema: &str) -> Result<Vec<RemoteEntry>, Error> {
-        let lease = self.database.begin_read().await?;
+        let lease = self.database.begin_lookup().await?;
         let what = format!("relations of schema {schema:?} cannot be listed");
         let found = metadata::relations(lease.client()?, schema)
             .await
@@ -80,42 +98,89 @@ impl Connector for PostgresConnector {
         self.database.forget();
     }
 
-    async fn query(&self, _sql: &str) -> Result<Arc<dyn TableProvider>, Error> {
-        Err(self.unsupported("queries in the database's own SQL"))
+    async fn query(&self, sql: &str) -> Result<Arc<dyn TableProvider>, Error> {
+        if !self.database.settings().pass_through {
+            return Err(self.unsupported(
+                "queries in the database's own SQL are off; the option `pass_through = 'true'` \
+                 allows them",
+            ));
+        }
+        Ok(Arc::new(pass_through::relation(&self.database, sql).await?))
     }
 
-    async fn create_table(&self, _table: &RemoteTable) -> Result<(), Error> {
-        Err(self.unsupported("CREATE TABLE"))
+    async fn create_table(&self, table: &RemoteTable) -> Result<(), Error> {
+        self.check_writes("CREATE TABLE")?;
+        let Creation { sql, .. } = Creation::try_new(table, Nullable::AsDeclared)?;
+        let work = Transaction::begin(&self.database, "CREATE TABLE").await?;
+        work.execute(&sql).await?;
+        work.commit().await
     }
 
     fn create_table_as(
         &self,
-        _table: RemoteTable,
-        _input: Arc<dyn ExecutionPlan>,
+        table: RemoteTable,
+        input: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>, Error> {
-        Err(self.unsupported("CREATE TABLE AS"))
+        self.check_writes("CREATE TABLE AS")?;
+        let Creation { sql, columns } = Creation::try_new(&table, Nullable::All)?;
+        let unless_there = table.if_not_exists.then(|| table.name.clone());
+        let target = Target { name: table.name, columns, before: Some(sql), unless_there };
+        Ok(Arc::new(RemoteWriteExec::new(Arc::clone(&self.database), target, input)))
     }
 
     async fn insert(
         &self,
-        _name: &RemoteName,
-        _columns: &[String],
-        _input: Arc<dyn ExecutionPlan>,
+        name: &RemoteName,
+        columns: &[String],
+        input: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>, Error> {
-        Err(self.unsupported("INSERT"))
+        self.check_writes("INSERT")?;
+        let described = self.database.describe(name).await?.ok_or_else(|| {
+            let catalog = &self.database.settings().catalog;
+            Error::new(ErrorKind::NotFound, format!("table {catalog}.{name} does not exist"))
+        })?;
+        let columns = columns
+            .iter()
+            .map(|column| described.written(column))
+            .collect::<Result<Vec<_>, _>>()?;
+        let target = Target { name: name.clone(), columns, before: None, unless_there: None };
+        Ok(Arc::new(RemoteWriteExec::new(Arc::clone(&self.database), target, input)))
     }
 
-    async fn drop_relation(&self, _name: &RemoteName, _view: bool) -> Result<bool, Error> {
-        Err(self.unsupported("DROP"))
+    async fn drop_relation(&self, name: &RemoteName, view: bool) -> Result<bool, Error> {
+        self.check_writes("DROP")?;
+        let work = Transaction::begin(&self.database, "DROP").await?;
+        let Some(letter) = work.relation_kind(name).await? else {
+            work.roll_back().await?;
+            return Ok(false);
+        };
+        let words = match (letter.as_str(), view) {
+            ("r" | "p", false) => "TABLE",
+            ("f", false) => "FOREIGN TABLE",
+            ("v", true) => "VIEW",
+            ("m", true) => "MATERIALIZED VIEW",
+            (_, true) => return Err(self.invalid(format!("{name} is a table; use DROP TABLE"))),
+            (_, false) => return Err(self.invalid(format!("{name} is a view; use DROP VIEW"))),
+        };
+        work.execute(&format!("DROP {words} {}", quote::checked_relation(name)?)).await?;
+        work.commit().await?;
+        Ok(true)
     }
 
-    async fn create_view(
-        &self,
-        _name: &RemoteName,
-        _sql: &str,
-        _replace: bool,
-    ) -> Result<(), Error> {
-        Err(self.unsupported("CREATE VIEW"))
+    async fn create_view(&self, name: &RemoteName, sql: &str, replace: bool) -> Result<(), Error> {
+        self.check_writes("CREATE VIEW")?;
+        let work = Transaction::begin(&self.database, "CREATE VIEW").await?;
+        // Names without a schema are those of the view's own.
+        let schema = quote::identifier(&name.schema);
+        work.execute(&format!("SET LOCAL search_path = {schema}, pg_catalog")).await?;
+        let or_replace = if replace { "OR REPLACE " } else { "" };
+        let name = quote::checked_relation(name)?;
+        work.execute(&format!("CREATE {or_replace}VIEW {name} AS {sql}")).await?;
+        work.commit().await
+    }
+
+    fn decode_scan(&self, bytes: &[u8]) -> Result<Arc<dyn ExecutionPlan>, Error> {
+        Ok(Arc::new(RemoteSqlExec::decode(Arc::clone(&self.database), bytes)?))
     }
 
     async fn close(&self) {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::future::Cache;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use super::columns::{self, Class, RemoteColumn};
 use super::metadata::{self, Found, FoundStatistics};
@@ -16,6 +19,8 @@ use crate::error::{Error, ErrorKind};
 const DESCRIBED_MAX: u64 = 10_000;
 /// How often a connection that turns out to be dead is replaced by another.
 const ATTEMPTS_MAX: usize = 3;
+/// How long a statement waits for others that write.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
 /// The beginning of everything that reads.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -28,8 +33,17 @@ pub(super) struct Described {
     pub(super) statistics: Vec<FoundStatistics>,
 }
 
+#[derive(Clone, Copy)]
+enum Turns {
+    Shared,
+    Reserved,
+}
+
 pub(super) struct Database {
     pub(super) pool: Arc<Pool>,
+    /// Writers hold a connection while what they write is read, maybe from here: they never hold
+    /// all of them.
+    writers: Semaphore,
     described: Cache<RemoteName, Option<Arc<Described>>>,
 }
 
@@ -44,6 +58,7 @@ impl Database {
         let ttl = settings.metadata_ttl;
         let kept = if ttl.is_zero() { 0 } else { DESCRIBED_MAX };
         Ok(Self {
+            writers: Semaphore::new((settings.connections_max / 2).max(1)),
             pool: Pool::try_new(settings)?,
             described: Cache::builder().max_capacity(kept).time_to_live(ttl).build(),
         })
@@ -55,8 +70,15 @@ impl Database {
 
     /// Runs `sql`, which begins a transaction, on a connection that is alive.
     pub(super) async fn begin(&self, sql: &str) -> Result<Lease, Error> {
+        self.begin_on(Turns::Shared, sql).await
+    }
+
+    async fn begin_on(&self, turns: Turns, sql: &str) -> Result<Lease, Error> {
         for attempt in 1.. {
-            let lease = self.pool.acquire().await?;
+            let lease = match turns {
+                Turns::Shared => self.pool.acquire().await?,
+                Turns::Reserved => self.pool.acquire_reserved().await?,
+            };
             match lease.client()?.batch_execute(sql).await {
                 Ok(()) => return Ok(lease),
                 // It died while it was idle: nothing has happened on it.
@@ -73,6 +95,11 @@ impl Database {
         self.begin(BEGIN_READ).await
     }
 
+    /// The same for a question about names, which does not wait for those who read.
+    pub(super) async fn begin_lookup(&self) -> Result<Lease, Error> {
+        self.begin_on(Turns::Reserved, BEGIN_READ).await
+    }
+
     /// Ends a transaction that has only read.
     pub(super) async fn end_read(&self, lease: Lease) -> Result<(), Error> {
         lease
@@ -82,6 +109,21 @@ impl Database {
             .map_err(|e| self.pool.failed("a transaction that reads cannot end", e))?;
         lease.finish();
         Ok(())
+    }
+
+    /// A place among those who write.
+    pub(super) async fn writer(&self) -> Result<SemaphorePermit<'_>, Error> {
+        match timeout(WRITER_TIMEOUT, self.writers.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => {
+                let message = format!(
+                    "catalog {:?}: others have been writing for {} s; raise `connections_max`",
+                    self.settings().catalog,
+                    WRITER_TIMEOUT.as_secs()
+                );
+                Err(Error::new(ErrorKind::LimitExceeded, message))
+            }
+        }
     }
 
     /// The relation, as it was within the time that a description is kept.
@@ -96,7 +138,7 @@ impl Database {
     }
 
     async fn load(&self, name: &RemoteName) -> Result<Option<Arc<Described>>, Error> {
-        let lease = self.begin_read().await?;
+        let lease = self.begin_lookup().await?;
         let client = lease.client()?;
         let failed = |e| self.pool.failed(&format!("relation {name} cannot be looked up"), e);
         let Some(found) = metadata::relation(client, name).await.map_err(failed)? else {

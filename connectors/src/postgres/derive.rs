@@ -345,7 +345,8 @@ pub(super) fn join(
     let (kept, tables): (Vec<&RemoteColumn>, String) = match on.kind {
         JoinType::Inner | JoinType::Left => {
             let word = if on.kind == JoinType::Inner { "JOIN" } else { "LEFT JOIN" };
-            let tables = format!("FROM ({left_sql}) AS l {word} ({right_sql}) AS r ON {conditions}");
+            let tables =
+                format!("FROM ({left_sql}) AS l {word} ({right_sql}) AS r ON {conditions}");
             (left_columns.iter().chain(&right_columns).collect(), tables)
         }
         JoinType::LeftSemi | JoinType::LeftAnti => {

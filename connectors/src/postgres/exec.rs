@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -22,11 +23,23 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions, StatisticsArgs,
 };
 use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 
 use super::database::Database;
 use super::dynamic;
 use super::scan::{ScanRun, ScanSpec};
 use crate::error::{Error, ErrorKind};
+
+/// Partitions of a scan that another process may ask for.
+const PARTITIONS_MAX: usize = 4096;
+
+/// A scan between processes.
+#[derive(Serialize, Deserialize)]
+struct Sent {
+    spec: ScanSpec,
+    partitions: usize,
+    rows: Option<usize>,
+}
 
 /// Reads the answer to one query of one database. All partitions take from one queue.
 #[derive(Debug)]
@@ -101,6 +114,46 @@ impl RemoteSqlExec {
     /// The query that the database answers.
     pub fn sql(&self) -> String {
         self.spec.to_sql()
+    }
+
+    /// The filters of joins that it reads when it begins.
+    pub(crate) fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.filters
+    }
+
+    /// The same scan with other filters of joins.
+    pub(crate) fn with_filters(&self, filters: Vec<Arc<dyn PhysicalExpr>>) -> Self {
+        let mut node = self.with(self.metrics.clone(), Arc::clone(&self.run));
+        node.filters = filters;
+        node
+    }
+
+    /// What another process needs, but for its own secrets.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let sent = Sent {
+            spec: self.spec.clone(),
+            partitions: self.properties.partitioning.partition_count(),
+            rows: self.statistics.num_rows.get_value().copied(),
+        };
+        serde_json::to_vec(&sent).map_err(|e| {
+            Error::new(ErrorKind::Invalid, "a scan cannot be sent").with_source(e)
+        })
+    }
+
+    pub(super) fn decode(database: Arc<Database>, bytes: &[u8]) -> Result<Self, Error> {
+        let sent: Sent = serde_json::from_slice(bytes).map_err(|e| {
+            Error::new(ErrorKind::Corrupt, "what was sent is no scan of PostgreSQL").with_source(e)
+        })?;
+        if sent.partitions == 0 || sent.partitions > PARTITIONS_MAX {
+            let message = format!("a scan of {} partitions was sent", sent.partitions);
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
+        let node = Self::new(database, sent.spec, sent.partitions, Statistics::default());
+        let mut statistics = Statistics::new_unknown(&node.schema);
+        if let Some(rows) = sent.rows {
+            statistics.num_rows = Precision::Inexact(rows);
+        }
+        Ok(Self { statistics: Arc::new(statistics), ..node })
     }
 
     fn with(&self, metrics: ExecutionPlanMetricsSet, run: Arc<Mutex<Run>>) -> Self {

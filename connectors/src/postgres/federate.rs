@@ -106,12 +106,13 @@ fn join(plan: &LogicalPlan) -> Option<RemoteRelation> {
     }
     let on = On { kind: join.join_type, keys: &join.on, filter: join.filter.as_ref() };
     let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
-    derive::join(&left, &right, &on, &fields(&join.schema), &|column| {
-        match (position(left_schema, column), position(right_schema, column)) {
-            (Some(index), None) => Some((true, index)),
-            (None, Some(index)) => Some((false, index)),
-            _ => None,
-        }
+    derive::join(&left, &right, &on, &fields(&join.schema), &|column| match (
+        position(left_schema, column),
+        position(right_schema, column),
+    ) {
+        (Some(index), None) => Some((true, index)),
+        (None, Some(index)) => Some((false, index)),
+        _ => None,
     })
 }
 

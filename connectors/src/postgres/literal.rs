@@ -19,7 +19,9 @@ pub(super) enum Kind {
     /// Integers and decimals.
     Number,
     Date,
-    Timestamp { utc: bool },
+    Timestamp {
+        utc: bool,
+    },
     Time,
     Text,
     Uuid,
@@ -218,17 +220,26 @@ mod tests {
             shown(ScalarValue::Decimal128(Some(-5), 10, 3), Kind::Number),
             "'-0.005'::numeric"
         );
-        assert_eq!(shown(ScalarValue::Int64(Some(i64::MIN)), Kind::Number), "'-9223372036854775808'::int8");
+        assert_eq!(
+            shown(ScalarValue::Int64(Some(i64::MIN)), Kind::Number),
+            "'-9223372036854775808'::int8"
+        );
         assert_eq!(shown(ScalarValue::Float64(Some(f64::NAN)), Kind::Float), "");
         assert_eq!(shown(ScalarValue::Float64(Some(-0.0)), Kind::Float), "");
         assert_eq!(
-            shown(ScalarValue::TimestampMicrosecond(Some(-1), None), Kind::Timestamp { utc: false }),
+            shown(
+                ScalarValue::TimestampMicrosecond(Some(-1), None),
+                Kind::Timestamp { utc: false }
+            ),
             "'1969-12-31 23:59:59.999999'::timestamp"
         );
         assert_eq!(
             shown(ScalarValue::TimestampNanosecond(Some(1), None), Kind::Timestamp { utc: false }),
             ""
         );
-        assert_eq!(shown(ScalarValue::from("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), Kind::Uuid), "");
+        assert_eq!(
+            shown(ScalarValue::from("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), Kind::Uuid),
+            ""
+        );
     }
 }

@@ -25,15 +25,14 @@ const RELATION: &str = "SELECT c.oid::int8, c.relkind::text, c.reltuples::float8
 /// Domains become what they are made of, in as many steps as it takes.
 const COLUMNS: &str = "WITH RECURSIVE base AS ( \
        SELECT a.attnum, a.attname::text AS name, a.attnotnull, a.atttypid AS typ, \
-              a.atttypmod AS mod, a.attcollation AS coll, \
-              format_type(a.atttypid, a.atttypmod) AS shown \
+              a.atttypmod AS mod, a.attcollation AS coll \
        FROM pg_attribute a WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped \
        UNION ALL \
-       SELECT b.attnum, b.name, b.attnotnull, t.typbasetype, t.typtypmod, b.coll, b.shown \
+       SELECT b.attnum, b.name, b.attnotnull, t.typbasetype, t.typtypmod, b.coll \
        FROM base b JOIN pg_type t ON t.oid = b.typ WHERE t.typtype = 'd') \
      SELECT b.name, b.attnotnull, b.typ::int8, b.mod, t.typtype = 'e', \
             CASE WHEN e.oid IS NULL THEN NULL ELSE t.typelem::int8 END, e.typtype = 'e', \
-            NOT coalesce(l.collisdeterministic, true), b.shown \
+            NOT coalesce(l.collisdeterministic, true) \
      FROM base b JOIN pg_type t ON t.oid = b.typ \
      LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid \
      LEFT JOIN pg_collation l ON l.oid = b.coll \
@@ -137,7 +136,6 @@ pub(super) async fn columns(client: &Client, relation: u32) -> Result<Vec<FoundC
                     is_enum: row.try_get(4)?,
                     element,
                     nondeterministic: row.try_get(7)?,
-                    shown: row.try_get(8)?,
                 },
             })
         })

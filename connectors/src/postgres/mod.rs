@@ -6,6 +6,7 @@
 //! quote ─ wire ─ columns ─ metadata       names, types, what is there
 //! numeric ─ decode ─ encode               values
 //! literal ─ condition ─ derive ─ federate  what the database is asked to do, and is proven to do alike
+//! encode ─ create ─ transaction ─ write   rows and definitions the other way
 //! relation ─ scan ─ exec                  from a plan's leaf to record batches
 //! ```
 
@@ -30,6 +31,11 @@ mod condition;
 mod derive;
 mod federate;
 mod dynamic;
+mod encode;
+mod create;
+mod transaction;
+mod write;
+mod pass_through;
 mod connector;
 
 use std::sync::Arc;
@@ -37,8 +43,8 @@ use std::sync::Arc;
 use crate::connector::{Connector, ConnectorKind, ConnectorOptions};
 use crate::error::Error;
 
-pub use federate::Federate;
 pub use exec::RemoteSqlExec;
+pub use federate::Federate;
 #[doc(hidden)]
 pub use options::Rules;
 

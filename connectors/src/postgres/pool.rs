@@ -40,6 +40,9 @@ pub(super) struct Pool {
     config: Config,
     tls: MakeRustlsConnect,
     turns: Arc<Semaphore>,
+    /// One connection of the budget that scans do not take, so that names are resolved while all
+    /// others read.
+    reserved: Arc<Semaphore>,
     waiting: AtomicUsize,
     state: Mutex<State>,
 }
@@ -90,7 +93,8 @@ impl Pool {
         }
         Ok(Arc::new(Self {
             tls: tls::connector(&settings)?,
-            turns: Arc::new(Semaphore::new(settings.connections_max)),
+            turns: Arc::new(Semaphore::new(settings.connections_max.saturating_sub(1).max(1))),
+            reserved: Arc::new(Semaphore::new(usize::from(settings.connections_max > 1))),
             waiting: AtomicUsize::new(0),
             state: Mutex::default(),
             config,
@@ -126,6 +130,21 @@ impl Pool {
             Err(_) => self.wait().await?,
         };
         self.lease(turn).await
+    }
+
+    /// A connection for a question that is short: names and columns.
+    pub(super) async fn acquire_reserved(self: &Arc<Self>) -> Result<Lease, Error> {
+        self.check_breaker()?;
+        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
+            return self.lease(turn).await;
+        }
+        if self.settings.connections_max == 1 {
+            return self.acquire().await;
+        }
+        match timeout(TURN_TIMEOUT, Arc::clone(&self.reserved).acquire_owned()).await {
+            Ok(Ok(turn)) => self.lease(turn).await,
+            _ => Err(self.error(ErrorKind::LimitExceeded, "too many names are looked up at once")),
+        }
     }
 
     /// A turn if one may be had at once.
@@ -287,6 +306,7 @@ impl Pool {
             std::mem::take(&mut state.idle)
         };
         self.turns.close();
+        self.reserved.close();
         for Connection { client, gone, .. } in idle {
             drop(client);
             if timeout(CANCEL_TIMEOUT, gone).await.is_err() {

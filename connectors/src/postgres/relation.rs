@@ -115,9 +115,8 @@ impl RemoteRelation {
         if !settings.pushdown {
             return None;
         }
-        let find = |column: &Column| {
-            self.columns.iter().find(|known| known.name == column.name).cloned()
-        };
+        let find =
+            |column: &Column| self.columns.iter().find(|known| known.name == column.name).cloned();
         Printer { rules: settings.rules, find: &find }.condition(filter)
     }
 

@@ -76,7 +76,8 @@ pub(super) struct ScanColumn {
 
 impl ScanColumn {
     pub(super) fn new(column: &RemoteColumn) -> Self {
-        let RemoteColumn { name, nullable, wire, oid, select, reference, class, .. } = column.clone();
+        let RemoteColumn { name, nullable, wire, oid, select, reference, class, .. } =
+            column.clone();
         Self { name, nullable, wire, oid, select, reference, class }
     }
 }

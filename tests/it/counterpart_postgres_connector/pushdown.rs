@@ -22,26 +22,68 @@ const TABLES: &str = "CREATE TABLE orders (
 
 /// The query, and what the database is asked: all of it if that is one scan.
 const PUSHED: &[(&str, &[&str])] = &[
-    ("SELECT id FROM orders WHERE id = 7", &["SELECT \"id\" FROM \"public\".\"orders\" WHERE (\"id\" = '7'::int8)"]),
+    (
+        "SELECT id FROM orders WHERE id = 7",
+        &["SELECT \"id\" FROM \"public\".\"orders\" WHERE (\"id\" = '7'::int8)"],
+    ),
     ("SELECT id FROM orders WHERE amount > 600.5 AND note IS NULL", &["> '600.5", "IS NULL"]),
-    ("SELECT id FROM orders WHERE day BETWEEN DATE '2024-01-05' AND DATE '2024-01-07'", &["'2024-01-05'::date"]),
-    ("SELECT id FROM orders WHERE note = 'Bb' OR note LIKE 'C%'", &["= 'Bb'::text", "LIKE 'C%'::text"]),
+    (
+        "SELECT id FROM orders WHERE day BETWEEN DATE '2024-01-05' AND DATE '2024-01-07'",
+        &["'2024-01-05'::date"],
+    ),
+    (
+        "SELECT id FROM orders WHERE note = 'Bb' OR note LIKE 'C%'",
+        &["= 'Bb'::text", "LIKE 'C%'::text"],
+    ),
     ("SELECT id FROM orders WHERE note > 'Ww'", &["\"note\" COLLATE \"C\" > 'Ww'::text"]),
     ("SELECT id FROM orders WHERE region < 'b'", &["\"region\" COLLATE \"C\" < 'b'::text"]),
-    ("SELECT id FROM orders WHERE NOT ok AND customer NOT IN (1, 2, 3, 4, 5)", &["NOT \"ok\"", "NOT IN ("]),
+    (
+        "SELECT id FROM orders WHERE NOT ok AND customer NOT IN (1, 2, 3, 4, 5)",
+        &["NOT \"ok\"", "NOT IN ("],
+    ),
     ("SELECT id FROM orders WHERE score > 100.5", &["\"score\" > '1.005e2'::float8"]),
     ("SELECT id FROM orders WHERE tag = '00000000-0000-0000-0000-00000000000a'", &["::uuid"]),
-    ("SELECT count(*), sum(amount), min(day), max(note), sum(customer), count(DISTINCT region) FROM orders", &["count(*)", "sum(", "max("]),
+    (
+        "SELECT count(*), sum(amount), min(day), max(note), sum(customer), count(DISTINCT region) FROM orders",
+        &["count(*)", "sum(", "max("],
+    ),
     ("SELECT region, count(*), sum(id) FROM orders GROUP BY region", &["GROUP BY \"region\""]),
-    ("SELECT region, count(*) c FROM orders WHERE id < 400 GROUP BY region HAVING count(*) > 79", &["GROUP BY", "> '79'::int8"]),
-    ("SELECT id, note FROM orders ORDER BY note DESC NULLS FIRST, id LIMIT 9", &["ORDER BY \"note\" COLLATE \"C\" DESC NULLS FIRST, c0 ASC NULLS LAST LIMIT 9"]),
-    ("SELECT region, sum(amount) s FROM orders GROUP BY region ORDER BY s DESC, region LIMIT 2", &["GROUP BY", "ORDER BY", "LIMIT 2"]),
-    ("SELECT o.id, c.name FROM orders o JOIN customers c ON o.customer = c.id WHERE c.id < 5", &["JOIN"]),
-    ("SELECT o.id, c.name FROM orders o LEFT JOIN customers c ON o.customer = c.id", &["LEFT JOIN"]),
-    ("SELECT id FROM orders WHERE customer IN (SELECT id FROM customers WHERE region = 'a')", &["EXISTS ("]),
-    ("SELECT id FROM orders o WHERE NOT EXISTS (SELECT 1 FROM customers c WHERE c.id = o.customer)", &["NOT EXISTS ("]),
-    ("SELECT c.region, count(*), sum(o.amount) FROM orders o JOIN customers c ON o.region = c.region AND o.id < c.id GROUP BY c.region", &["GROUP BY", "COLLATE \"C\" ="]),
-    ("SELECT a.id, b.id FROM orders a JOIN orders b ON a.id = b.customer ORDER BY b.id, a.id LIMIT 3", &["JOIN", "LIMIT 3"]),
+    (
+        "SELECT region, count(*) c FROM orders WHERE id < 400 GROUP BY region HAVING count(*) > 79",
+        &["GROUP BY", "> '79'::int8"],
+    ),
+    (
+        "SELECT id, note FROM orders ORDER BY note DESC NULLS FIRST, id LIMIT 9",
+        &["ORDER BY \"note\" COLLATE \"C\" DESC NULLS FIRST, c0 ASC NULLS LAST LIMIT 9"],
+    ),
+    (
+        "SELECT region, sum(amount) s FROM orders GROUP BY region ORDER BY s DESC, region LIMIT 2",
+        &["GROUP BY", "ORDER BY", "LIMIT 2"],
+    ),
+    (
+        "SELECT o.id, c.name FROM orders o JOIN customers c ON o.customer = c.id WHERE c.id < 5",
+        &["JOIN"],
+    ),
+    (
+        "SELECT o.id, c.name FROM orders o LEFT JOIN customers c ON o.customer = c.id",
+        &["LEFT JOIN"],
+    ),
+    (
+        "SELECT id FROM orders WHERE customer IN (SELECT id FROM customers WHERE region = 'a')",
+        &["EXISTS ("],
+    ),
+    (
+        "SELECT id FROM orders o WHERE NOT EXISTS (SELECT 1 FROM customers c WHERE c.id = o.customer)",
+        &["NOT EXISTS ("],
+    ),
+    (
+        "SELECT c.region, count(*), sum(o.amount) FROM orders o JOIN customers c ON o.region = c.region AND o.id < c.id GROUP BY c.region",
+        &["GROUP BY", "COLLATE \"C\" ="],
+    ),
+    (
+        "SELECT a.id, b.id FROM orders a JOIN orders b ON a.id = b.customer ORDER BY b.id, a.id LIMIT 3",
+        &["JOIN", "LIMIT 3"],
+    ),
     ("SELECT DISTINCT customer FROM orders", &["GROUP BY \"customer\""]),
     ("SELECT count(*) FILTER (WHERE ok) FROM orders", &["FILTER (WHERE \"ok\")"]),
 ];
@@ -75,8 +117,7 @@ async fn what_is_proven_runs_in_the_database_and_answers_alike() {
     remote.sql(TABLES);
     let (on, off) = (remote.open(&[]), remote.open(&[("pushdown", "false")]));
     let tables = ["orders", "customers"];
-    let (on, off) =
-        (session(on.as_ref(), &tables).await, session(off.as_ref(), &tables).await);
+    let (on, off) = (session(on.as_ref(), &tables).await, session(off.as_ref(), &tables).await);
     for (sql, pieces) in PUSHED {
         let asked = remote_sql(&on, sql).await;
         assert_eq!(asked.len(), 1, "{sql}: {asked:?}");
@@ -96,8 +137,7 @@ async fn what_is_not_proven_is_judged_by_us() {
     remote.sql(TABLES);
     let (on, off) = (remote.open(&[]), remote.open(&[("pushdown", "false")]));
     let tables = ["orders", "customers"];
-    let (on, off) =
-        (session(on.as_ref(), &tables).await, session(off.as_ref(), &tables).await);
+    let (on, off) = (session(on.as_ref(), &tables).await, session(off.as_ref(), &tables).await);
     for (sql, piece) in KEPT {
         let asked = remote_sql(&on, sql).await;
         assert!(!asked.is_empty(), "{sql}");
@@ -123,7 +163,8 @@ async fn a_join_with_the_lake_asks_for_the_rows_that_it_wants() {
         ("SELECT o.id FROM orders o JOIN lake ON o.customer = lake.k", 30),
     ] {
         let plan = ctx.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let batches = datafusion::physical_plan::collect(plan.clone(), ctx.task_ctx()).await.unwrap();
+        let batches =
+            datafusion::physical_plan::collect(plan.clone(), ctx.task_ctx()).await.unwrap();
         let shown = displayable(plan.as_ref()).indent(false).to_string();
         assert!(shown.contains("dynamic_filters"), "{shown}");
         let read = leaf_rows(&plan);

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::server::{PostgresDatabase, PostgresServer};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use fjord_connectors::connector::{
-    Connector, ConnectorKind, ConnectorOptions, RemoteName, Secret,
-};
+use fjord_connectors::connector::{Connector, ConnectorKind, ConnectorOptions, RemoteName, Secret};
 use fjord_connectors::postgres::Postgres;
-use super::server::{PostgresDatabase, PostgresServer};
 
 /// A database, empty at first.
 #[derive(Debug)]
@@ -95,7 +93,10 @@ pub(super) async fn session(connector: &dyn Connector, tables: &[&str]) -> Sessi
     ctx
 }
 
-pub(super) async fn rows(ctx: &SessionContext, sql: &str) -> datafusion::error::Result<Vec<String>> {
+pub(super) async fn rows(
+    ctx: &SessionContext,
+    sql: &str,
+) -> datafusion::error::Result<Vec<String>> {
     Ok(shown(&ctx.sql(sql).await?.collect().await?))
 }
 
@@ -106,7 +107,9 @@ pub(super) async fn remote_sql(ctx: &SessionContext, sql: &str) -> Vec<String> {
         .indent(false)
         .to_string()
         .lines()
-        .filter_map(|line| Some(line.split_once("RemoteSqlExec: catalog=sales, sql=")?.1.to_owned()))
+        .filter_map(|line| {
+            Some(line.split_once("RemoteSqlExec: catalog=sales, sql=")?.1.to_owned())
+        })
         .collect()
 }
 
