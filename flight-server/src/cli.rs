@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// The server: SQL over Arrow Flight, health and metrics over HTTP
     Serve(ServeArgs),
     /// Bronze, silver and gold from a real data set, in seconds
-    Demo,
+    Demo(DemoArgs),
     /// Writes an embedded catalog's schemas, table pointers and views to a new file, while others write
     Backup(BackupArgs),
     /// Puts back what backup has written, into the same catalog or into another
@@ -82,6 +82,15 @@ pub(crate) struct ServeArgs {
     /// Allows listening beyond loopback without authentication or TLS
     #[arg(long, env = "FJORD_INSECURE")]
     pub(crate) insecure: bool,
+}
+
+/// Flags of `fjord demo`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct DemoArgs {
+    /// A PostgreSQL database to join with, write to and land from: postgres://USER@HOST:PORT/DATABASE.
+    /// Its password is taken from the variable PGPASSWORD
+    #[arg(long, env = "FJORD_DEMO_POSTGRES", value_name = "URL")]
+    pub(crate) postgres: Option<String>,
 }
 
 /// Flags of `fjord backup`.
@@ -164,7 +173,7 @@ impl Cli {
         match &self.command {
             Command::Sql(arguments) => arguments.remote.options(self.common.data_dir.as_deref()),
             Command::Serve(_)
-            | Command::Demo
+            | Command::Demo(_)
             | Command::Backup(_)
             | Command::Restore(_)
             | Command::Passwd(_) => Ok(None),

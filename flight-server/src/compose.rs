@@ -9,16 +9,20 @@ use fjord_catalog::embedded::{Embedded, EmbeddedDatabase, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
 use fjord_catalog::rest::Rest;
 use fjord_catalog::storage::{Storage, s3};
+use fjord_connectors::connector::{self, ConnectorOptions};
 use fjord_engine::engine::{Engine, EngineOptions};
+use fjord_engine::foreign::Databases;
+use fjord_engine::foreign::definition::METADATA_TTL;
 use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
 use fjord_engine::session::{Session, SessionOptions};
 
 use crate::cli::Settings;
 use crate::config::{
-    CatalogConfig, CatalogKind, ConfigError, LimitsConfig, MemoryLimit, RestConfig, StorageConfig,
-    StoragePlace,
+    CatalogConfig, CatalogKind, ConfigError, DatabaseConfig, LimitsConfig, MemoryLimit, RestConfig,
+    StorageConfig, StoragePlace,
 };
 use crate::files::ServerFiles;
+use crate::kept_catalogs::KeptCatalogs;
 
 /// The catalog that is always there.
 const DEFAULT_CATALOG: &str = "iceberg";
@@ -77,11 +81,22 @@ impl Lakehouse {
             storage: storage.clone(),
             file_relations: fjord_connectors::file_relations(),
             queries,
+            databases: Databases {
+                kinds: fjord_connectors::connector_kinds(),
+                home: Some(Arc::new(KeptCatalogs::new(&data_dir).beside(own_secrets(settings)))),
+                optimizer_rules: fjord_connectors::optimizer_rules(),
+                physical_optimizer_rules: fjord_connectors::physical_optimizer_rules(),
+            },
         })?;
         let mut lakehouse = Self { engine, data_dir, embedded: Vec::new() };
         for catalog in catalogs(&settings.file.catalogs) {
+            if let CatalogKind::Database(config) = &catalog.kind {
+                lakehouse.mount_database(&settings.origin, &catalog.name, config)?;
+                continue;
+            }
             lakehouse.mount(&catalog, &storage, tables).await?;
         }
+        lakehouse.engine.mount_kept_databases()?;
         Ok(lakehouse)
     }
 
@@ -93,6 +108,7 @@ impl Lakehouse {
     ) -> Result<()> {
         let (warehouse, postgres) = match &config.kind {
             CatalogKind::Embedded { warehouse, postgres } => (warehouse, postgres),
+            CatalogKind::Database(_) => return Ok(()),
             CatalogKind::Rest(rest) => return self.mount_rest(&config.name, rest, storage, tables),
         };
         let warehouse_uri = match warehouse {
@@ -119,6 +135,38 @@ impl Lakehouse {
         let catalog =
             Catalog::new(config.name.as_str(), Arc::new(embedded), storage.clone(), warehouse_uri);
         self.engine.mount(catalog)?;
+        Ok(())
+    }
+
+    /// Nothing is asked of the database yet: one that is down keeps nobody from starting.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for options that the connector refuses.
+    fn mount_database(&self, file: &str, name: &str, config: &DatabaseConfig) -> Result<()> {
+        let refused = |problem: String| {
+            let key = format!("catalog.{name}");
+            // Connectors say which option it is, in backticks, and which catalog.
+            let problem = problem.trim_start_matches(&format!("catalog {name:?}: "));
+            let option = problem.split_once("option `").and_then(|(_, rest)| rest.split_once('`'));
+            let key = option.map_or(key.clone(), |(option, _)| format!("{key}.{option}"));
+            ConfigError::new(file, key, problem)
+        };
+        let kinds = fjord_connectors::connector_kinds();
+        let kind = kinds.iter().find(|kind| kind.name() == config.kind);
+        let kind = kind.ok_or_else(|| refused(format!("no kind {:?}", config.kind)))?;
+        let secrets = config.secrets.iter().map(|(key, (secret, reference))| {
+            let value = secret.expose().to_owned();
+            (key.clone(), connector::Secret { value, reference: reference.clone() })
+        });
+        let connector = kind
+            .open(ConnectorOptions {
+                catalog: name.to_owned(),
+                options: config.options.clone(),
+                secrets: secrets.collect(),
+                metadata_ttl: METADATA_TTL,
+            })
+            .map_err(|e| refused(e.to_string()))?;
+        self.engine.mount_database(name, connector)?;
         Ok(())
     }
 
@@ -180,6 +228,7 @@ impl Lakehouse {
 
     /// Closes the catalogs, so that their databases are single files again.
     pub(crate) async fn close(self) {
+        self.engine.close_databases().await;
         drop(self.engine);
         for embedded in &self.embedded {
             embedded.close().await;
@@ -204,6 +253,14 @@ impl Tables<'_> {
         let places: Vec<String> = prefixes.chain(own.iter().cloned()).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
     }
+}
+
+/// Files that the configuration keeps secrets of the process in, and itself.
+fn own_secrets(settings: &Settings) -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from(&settings.origin)];
+    files.extend(settings.file.auth.passwords.clone());
+    files.extend(settings.file.tls.iter().map(|tls| tls.key.clone()));
+    files
 }
 
 /// Local disk, and the buckets that the configuration describes.

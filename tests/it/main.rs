@@ -13,6 +13,7 @@ mod proxy;
 mod counterpart_s3;
 mod conflicts;
 mod counterpart_postgres;
+mod counterpart_postgres_connector;
 mod damage;
 mod parquet_damage;
 mod deep;

@@ -5,13 +5,14 @@
 
 use sqlparser::ast::{self, Statement as Sql, TableFactor, TableObject, TableWithJoins};
 
-use super::context::{QualifiedName, StatementContext};
+use super::context::{QualifiedName, StatementContext, name_parts};
 use super::ddl::ast::{
-    AlterAction, AlterViewAction, CommentTarget, DdlStatement, Describe, ObjectPath, Show,
+    AlterAction, AlterViewAction, CatalogStatement, CommentTarget, DdlStatement, Describe, ObjectPath, Show,
     TableElement,
 };
+use super::foreign::object;
 use super::statement::Parsed;
-use super::{branch, information_schema};
+use super::{branch, foreign, information_schema};
 use crate::access::{AccessObject, Privilege};
 use crate::error::Result;
 
@@ -96,7 +97,11 @@ fn write_named(ctx: &StatementContext, name: &ast::ObjectName) -> Result<()> {
     if branch::may_be_reference(name) {
         return Ok(());
     }
-    permit(ctx, Privilege::Write, &ctx.qualify(name)?)
+    let parts = name_parts(name)?;
+    match object::of_relation(ctx, &parts, &ctx.scope())? {
+        Some(foreign) => object::permit(ctx, Privilege::Write, &foreign),
+        None => permit(ctx, Privilege::Write, &ctx.qualify(name)?),
+    }
 }
 
 /// For what has no object of its own.
@@ -157,6 +162,8 @@ fn check_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Result<()> {
             | Show::CreateView(name)
             | Show::Properties(name, _) => relation(ctx, Read, name),
             Show::CreateSchema(name) => schema(ctx, Read, name),
+            // Asked for where the catalog is looked up.
+            Show::CreateCatalog(_) => Ok(()),
         },
         DdlStatement::Describe(describe) => match describe {
             Describe::Relation { name, extended: _ } => relation(ctx, Read, name),
@@ -173,6 +180,14 @@ fn check_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Result<()> {
         }
         // Whose statement may be ended, `system::kill` decides by who asks.
         DdlStatement::Use(_) | DdlStatement::Kill(_) => Ok(()),
+        DdlStatement::Catalog(statement) => match statement {
+            CatalogStatement::Create { name, .. }
+            | CatalogStatement::Alter { name, .. }
+            | CatalogStatement::Drop { name, .. } => {
+                object::permit_catalog(ctx, Privilege::Admin, &name.to_string())
+            }
+            CatalogStatement::Refresh(name) => object::permit_catalog(ctx, Read, name),
+        },
     }
 }
 
@@ -183,6 +198,14 @@ fn making(has_location: bool) -> Privilege {
 }
 
 fn relation(ctx: &StatementContext, privilege: Privilege, path: &ObjectPath) -> Result<()> {
+    if let Some(foreign) = object::of_relation(ctx, &path.0, &ctx.scope())? {
+        if privilege == Privilege::Read
+            && foreign.schema.eq_ignore_ascii_case(information_schema::SCHEMA)
+        {
+            return Ok(());
+        }
+        return object::permit(ctx, privilege, &foreign);
+    }
     let name = ctx.qualify_parts(&path.0, &ctx.scope())?;
     let schema = name.name.namespace.to_string();
     // Its rows are filtered, and nothing writes it.
@@ -194,6 +217,11 @@ fn relation(ctx: &StatementContext, privilege: Privilege, path: &ObjectPath) -> 
 
 fn schema(ctx: &StatementContext, privilege: Privilege, path: &ObjectPath) -> Result<()> {
     let Some(policy) = &ctx.access else { return Ok(()) };
+    if let Some((catalog, schema)) = foreign::ddl::of_schema(ctx, Some(path)) {
+        let schema = Some(schema.text.as_str());
+        let object = AccessObject { catalog: catalog.name(), schema, table: None };
+        return policy.check(privilege, &object);
+    }
     let (catalog, namespace) = ctx.qualify_schema(&path.0)?;
     let schema = namespace.to_string();
     let object = AccessObject { catalog: catalog.name(), schema: Some(&schema), table: None };
@@ -203,6 +231,10 @@ fn schema(ctx: &StatementContext, privilege: Privilege, path: &ObjectPath) -> Re
 /// A rename writes where it leads to as well; a target without a catalog stays in its own.
 fn renamed(ctx: &StatementContext, from: &ObjectPath, to: &ObjectPath) -> Result<()> {
     if to.0.len() == 1 {
+        return Ok(());
+    }
+    if object::of_relation(ctx, &from.0, &ctx.scope())?.is_some() {
+        // Nothing of a database is renamed: the router says so.
         return Ok(());
     }
     let from = ctx.qualify_parts(&from.0, &ctx.scope())?;

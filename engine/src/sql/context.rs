@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
@@ -13,6 +14,7 @@ use fjord_catalog::catalog::Catalog;
 use fjord_catalog::metastore::View;
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::table::Table;
+use fjord_connectors::connector::RemoteName;
 use sqlparser::ast::ObjectName;
 use tokio::sync::OnceCell;
 
@@ -21,6 +23,7 @@ use super::pins::{Pins, pinned_view};
 use super::variables::{SharedVariables, Variables};
 use crate::access::AccessPolicy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::catalog::ForeignCatalog;
 use crate::queries::{QueryHandle, Viewer};
 use crate::query::PinnedRelation;
 use crate::services::Services;
@@ -102,11 +105,13 @@ pub(crate) struct StatementContext {
 }
 
 type Once = Arc<OnceCell<Loaded>>;
+type OnceRelation = Arc<OnceCell<Arc<dyn TableProvider>>>;
 
 /// Tables and views that the statement has seen; each is loaded once.
 #[derive(Debug, Default)]
 struct Seen {
     loaded: Mutex<HashMap<(String, TableName), Once>>,
+    foreign: Mutex<HashMap<(String, RemoteName), OnceRelation>>,
     pins: Mutex<Pins>,
     tables: Mutex<HashMap<(String, TableName), Table>>,
     receipt: Mutex<Vec<PinnedRelation>>,
@@ -240,6 +245,25 @@ impl StatementContext {
         };
         let name = TableName::new(Namespace::parse(schema)?, table)?;
         Ok(QualifiedName { catalog: self.services.catalog(catalog)?, name })
+    }
+
+    /// A database's relation, opened once for the whole statement; `None` where it is gone.
+    pub(crate) async fn foreign_table(
+        &self,
+        catalog: &ForeignCatalog,
+        name: &RemoteName,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let key = (catalog.name().to_owned(), name.clone());
+        let once = {
+            let mut foreign = self.seen.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(foreign.entry(key).or_default())
+        };
+        if let Some(table) = once.get() {
+            return Ok(Some(Arc::clone(table)));
+        }
+        let Some(table) = catalog.table(name).await? else { return Ok(None) };
+        let kept = once.get_or_init(|| std::future::ready(table)).await;
+        Ok(Some(Arc::clone(kept)))
     }
 
     /// Completes the name of a schema with the current catalog.

@@ -45,6 +45,7 @@ pub(crate) mod system;
 pub(crate) mod access;
 pub(crate) mod branch;
 pub(crate) mod register;
+pub(crate) mod foreign;
 pub(crate) mod resolve;
 pub(crate) mod provider;
 pub(crate) mod plan;

@@ -14,6 +14,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use sqlparser::ast;
 
 use super::context::{Scope, StatementContext};
+use super::foreign::query::QUERY;
 use super::provider::PlanningContext;
 use super::spelling::{self, Spellings};
 use super::{bytes, guard, merged, relation, resolve, titles};
@@ -38,7 +39,8 @@ pub(crate) async fn plan_query_in(
     guard::check(&mut query)?;
     floats::respell(&mut query);
     bytes::respell(&mut query);
-    let names: Vec<&str> = ctx.services.file_relations.iter().map(|r| r.name()).collect();
+    let mut names: Vec<&str> = ctx.services.file_relations.iter().map(|r| r.name()).collect();
+    names.push(QUERY);
     let requests = relation::collect(&mut query, &names)?;
     let opened = resolve::open_all(ctx, scope, requests).await?;
 

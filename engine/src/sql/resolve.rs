@@ -17,8 +17,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr};
 
 use super::context::{Loaded, QualifiedName, Scope, StatementContext};
+use super::foreign::name::ForeignName;
+use super::foreign::query::{self, QUERY};
+use super::names::Mounted;
 use super::relation::{AsOf, Request, Source};
-use super::{access, branch, information_schema, parse, plan, system, time_travel};
+use super::{access, branch, foreign, information_schema, parse, plan, system, time_travel};
 use crate::access::Privilege;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::metadata::metadata_table;
@@ -56,11 +59,19 @@ fn open<'a>(ctx: &'a StatementContext, scope: &'a Scope, request: Request) -> Op
     Box::pin(async move {
         let Request { key, source } = request;
         match source {
+            Source::Files(function, arguments) if function == QUERY => {
+                let table = query::open(ctx, arguments).await?;
+                Ok(Opened { identity: key.join("."), key, table })
+            }
             Source::Files(function, arguments) => {
                 let table = open_files(ctx, &function, arguments).await?;
                 Ok(Opened { identity: key.join("."), key, table })
             }
             Source::Named(name, as_of) => {
+                if let Some(name) = ForeignName::of(ctx, &name, scope)? {
+                    let (identity, table) = foreign::relation::open(ctx, &name, as_of).await?;
+                    return Ok(Opened { key, identity, table });
+                }
                 let (name, reference) = branch::resolve(ctx, &name, scope, Privilege::Read).await?;
                 if let Some(reference) = reference {
                     return open_reference(ctx, key, &name, &reference, as_of).await;
@@ -119,7 +130,8 @@ async fn open_named(
     let schema = name.name.namespace.to_string();
     if schema.eq_ignore_ascii_case(information_schema::SCHEMA) {
         let table = name.name.name.to_lowercase();
-        return information_schema::relation(ctx, &name.catalog, &table);
+        let of = Mounted::Lake(name.catalog.clone());
+        return information_schema::relation(ctx, of, &table);
     }
     if let Some(relation) = system::relation(ctx, name).await {
         if as_of.is_some() {

@@ -14,7 +14,7 @@ use super::planned::PlannedQuery;
 use super::run::{self, Outcome};
 use super::statement::Parsed;
 use super::{
-    access, analyze, copy, ctas, delete, explain, insert, prepare, register, select,
+    access, analyze, copy, ctas, delete, explain, foreign, insert, prepare, register, select,
     session_queries, settings, system,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +28,13 @@ pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<QueryResult>> +
 pub(crate) fn run<'a>(ctx: &'a StatementContext, statement: &'a Parsed) -> Running<'a> {
     if let Err(denied) = access::check(ctx, statement) {
         return Box::pin(std::future::ready(Err(denied)));
+    }
+    if let Parsed::Ddl(statement) = statement {
+        match foreign::ddl::claim(ctx, statement) {
+            Ok(None) => {}
+            Ok(Some(work)) => return work,
+            Err(refused) => return Box::pin(std::future::ready(Err(refused))),
+        }
     }
     match statement {
         Parsed::Sql(sql) => run_sql(ctx, sql),

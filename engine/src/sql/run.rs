@@ -54,7 +54,8 @@ pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outco
         DdlStatement::Describe(what) => {
             return show::describe::run_describe(what, scope).await.map(Outcome::Rows);
         }
-        DdlStatement::Use(_)
+        DdlStatement::Catalog(_)
+        | DdlStatement::Use(_)
         | DdlStatement::Kill(_)
         | DdlStatement::Analyze { .. }
         | DdlStatement::RegisterTable { .. } => {

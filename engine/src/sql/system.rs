@@ -45,15 +45,23 @@ pub(crate) async fn relation(
     if name.catalog.metastore().load_namespace(&name.name.namespace).await.is_ok() {
         return None;
     }
-    if !name.name.name.eq_ignore_ascii_case(QUERIES) {
-        return Some(Err(Error::new(
+    Some(table(ctx, &name.name.name))
+}
+
+/// A relation of the schema.
+///
+/// # Errors
+/// `NotFound`, listing what there is.
+pub(crate) fn table(ctx: &StatementContext, name: &str) -> Result<Arc<dyn TableProvider>> {
+    if !name.eq_ignore_ascii_case(QUERIES) {
+        return Err(Error::new(
             ErrorKind::NotFound,
-            format!("table \"{SYSTEM_SCHEMA}.{}\" not found; there is {QUERIES}", name.name.name),
-        )));
+            format!("table \"{SYSTEM_SCHEMA}.{name}\" not found; there is {QUERIES}"),
+        ));
     }
     let queries = ctx.services.queries.clone();
     let source = QueriesSource { schema: schema_of_queries(), queries, viewer: ctx.viewer.clone() };
-    Some(Ok(Arc::new(SystemTable { source: Arc::new(source) })))
+    Ok(Arc::new(SystemTable { source: Arc::new(source) }))
 }
 
 /// `CALL system.kill('…')`.

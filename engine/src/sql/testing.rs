@@ -18,10 +18,15 @@ use futures::TryStreamExt;
 
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
+use crate::foreign::Databases;
 use crate::queries::QueriesOptions;
 use crate::session::{Session, SessionOptions};
 
 pub(crate) fn engine(memory_limit_bytes: usize) -> Engine {
+    engine_with(memory_limit_bytes, Databases::default())
+}
+
+fn engine_with(memory_limit_bytes: usize, databases: Databases) -> Engine {
     // The directory outlives the engine in tests; the system's temporary directory is its root.
     Engine::try_new(EngineOptions {
         memory_limit_bytes: Some(memory_limit_bytes),
@@ -29,6 +34,7 @@ pub(crate) fn engine(memory_limit_bytes: usize) -> Engine {
         target_partitions: Some(4),
         storage: Storage::local(),
         file_relations: fjord_connectors::file_relations(),
+        databases,
         queries: QueriesOptions::default(),
     })
     .unwrap()
@@ -73,6 +79,11 @@ fn name(name: &str) -> TableName {
 }
 
 pub(crate) async fn lake() -> TestLake {
+    lake_with(Databases::default()).await
+}
+
+/// The same beside live databases.
+pub(crate) async fn lake_with(databases: Databases) -> TestLake {
     let directory = tempfile::tempdir().unwrap();
     let warehouse = format!("file://{}/warehouse", directory.path().display());
     let options = EmbeddedOptions::new(directory.path().join("catalog.db"), &warehouse);
@@ -116,7 +127,7 @@ pub(crate) async fn lake() -> TestLake {
             .unwrap();
         catalog.commit_staged(staged, Vec::new(), CommitOptions::default()).await.unwrap();
     }
-    let engine = engine(1 << 30);
+    let engine = engine_with(1 << 30, databases);
     engine.mount(catalog.clone()).unwrap();
     TestLake { engine, catalog, _directory: directory }
 }

@@ -16,7 +16,9 @@ use anyhow::Result;
 
 use self::landing::{Landing, write_landing};
 use self::steps::{Pipeline, Step};
+use crate::cli::DemoArgs;
 use crate::compose::Lakehouse;
+use crate::config::environment::variable;
 use crate::report::{error_text, note};
 use crate::shell::is_broken_pipe;
 
@@ -37,11 +39,23 @@ const BUILD_AGAIN: Step = Step { title: "Gold: the same statement again", ..BUIL
 const TRAVEL: Step =
     Step { sql: include_str!("6_travel.sql"), title: "Time travel: bronze before and after" };
 const LOOK: Step = Step { sql: include_str!("7_look.sql"), title: "What came of it" };
+const FEDERATE: Step = Step {
+    sql: include_str!("8_federate.sql"),
+    title: "PostgreSQL: a mart written back, joined with the lake, and landed",
+};
+/// Where the password of the demo's database is.
+const PASSWORD: &str = "PGPASSWORD";
+/// What is left behind in the database, and how it goes away.
+const AFTERWARDS: &str = "
+  The database is now a catalog of this data directory:
+    SHOW TABLES FROM demo_postgres.public;
+    DROP TABLE demo_postgres.public.fjord_demo_segments;
+    DROP CATALOG demo_postgres;";
 const SNAPSHOTS: &str = include_str!("5_snapshots.sql");
 
 /// Runs the demo.
-pub(crate) async fn run(lakehouse: &Lakehouse) -> Result<ExitCode> {
-    let work = Box::pin(tell(lakehouse));
+pub(crate) async fn run(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<ExitCode> {
+    let work = Box::pin(tell(lakehouse, arguments));
     tokio::select! {
         told = work => match told {
             Ok(()) => Ok(ExitCode::SUCCESS),
@@ -59,7 +73,7 @@ pub(crate) async fn run(lakehouse: &Lakehouse) -> Result<ExitCode> {
     }
 }
 
-async fn tell(lakehouse: &Lakehouse) -> Result<()> {
+async fn tell(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<()> {
     let started = Instant::now();
     let landing = write_landing(&lakehouse.data_dir().join("demo"))?;
     introduce(&landing)?;
@@ -79,8 +93,26 @@ async fn tell(lakehouse: &Lakehouse) -> Result<()> {
     for step in [TRAVEL, LOOK] {
         pipeline.run(step).await?;
     }
+    if let Some(url) = &arguments.postgres {
+        pipeline.define("options", &database_options(url));
+        pipeline.run(FEDERATE).await?;
+    }
     say(&format!("\nDone in {:.1} s.\n", started.elapsed().as_secs_f64()))?;
-    recommend(lakehouse, before)
+    recommend(lakehouse, before)?;
+    if arguments.postgres.is_some() {
+        say(AFTERWARDS)?;
+    }
+    Ok(())
+}
+
+/// The options of the demo's database. The password stays where it is, in a variable.
+fn database_options(url: &str) -> String {
+    let password = if variable(PASSWORD).is_some_and(|password| !password.is_empty()) {
+        format!(", password = env('{PASSWORD}')")
+    } else {
+        String::new()
+    };
+    format!("url = '{}'{password}", quoted(url))
 }
 
 fn introduce(landing: &Landing) -> Result<()> {

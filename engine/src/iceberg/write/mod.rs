@@ -34,7 +34,7 @@ use fjord_catalog::catalog::Catalog;
 use fjord_catalog::spec::{NullOrder, SortDirection, TableMetadata, Transform};
 use fjord_catalog::table::Table;
 
-use self::exec::ConformExec;
+pub(crate) use self::exec::ConformExec;
 use self::expr::transform_expr;
 use self::file::FileShape;
 pub use self::fit::Fit;

@@ -5,13 +5,13 @@ use sqlparser::tokenizer::Token;
 
 use crate::error::{Error, Result};
 use crate::sql::ddl::arguments::{Arguments, Signature};
-use crate::sql::ddl::ast::{AlterAction, DdlStatement, ObjectPath};
+use crate::sql::ddl::ast::{AlterAction, CatalogStatement, DdlStatement, ObjectPath};
 use crate::sql::ddl::cursor::{Cursor, from_parser};
 
 type Tokens<'c, 'p, 'd, 's> = &'c mut Cursor<'p, 'd, 's>;
 
 /// The procedures that a user may call, for errors.
-const KNOWN: &str = "kill, rollback_to_snapshot, rollback_to_timestamp, set_current_snapshot, \
+const KNOWN: &str = "kill, refresh, rollback_to_snapshot, rollback_to_timestamp, set_current_snapshot, \
                      cherrypick_snapshot, fast_forward and register_table";
 
 /// Reads `CALL`. Arguments stand by position or by name (`table => …`). The table is one string,
@@ -33,6 +33,10 @@ pub(crate) fn call(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
     if name == "kill" {
         return Ok(DdlStatement::Kill(arguments.text("id")?));
     }
+    if name == "refresh" {
+        let catalog = arguments.text("catalog")?;
+        return Ok(DdlStatement::Catalog(CatalogStatement::Refresh(catalog)));
+    }
     let table = table_of(catalog, &mut arguments)?;
     if name == "register_table" {
         let metadata_file = arguments.text("metadata_file")?;
@@ -48,6 +52,7 @@ pub(crate) fn call(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
 fn signature(procedure: &str) -> Option<Signature> {
     let (required, optional): (&[&str], &[&str]) = match procedure {
         "kill" => (&["id"], &[]),
+        "refresh" => (&["catalog"], &[]),
         "rollback_to_snapshot" | "cherrypick_snapshot" => (&["table", "snapshot_id"], &[]),
         "rollback_to_timestamp" => (&["table", "timestamp"], &[]),
         "set_current_snapshot" => (&["table"], &["snapshot_id", "ref"]),

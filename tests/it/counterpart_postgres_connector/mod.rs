@@ -1,0 +1,7 @@
+//! The connector to PostgreSQL against a real server, on DataFusion alone.
+
+use fjord_tests::postgres as server;
+
+mod world;
+mod types;
+mod pushdown;
