@@ -106,6 +106,12 @@ fn pairs_of(file: &ListedFile, mode: HivePartitioning) -> Vec<(String, String)> 
         .collect()
 }
 
+/// What the directories of a file say, wherever in its path they are; `None` is NULL.
+pub(super) fn partition_of(file: &ListedFile) -> Vec<(String, Option<String>)> {
+    let pairs = pairs_of(file, HivePartitioning::Required).into_iter();
+    pairs.map(|(key, value)| (key, Some(value).filter(|v| v != NULL_DIRECTORY))).collect()
+}
+
 /// Integers when all are, else dates when all are, else text.
 fn typed_column(key: &str, texts: &[Option<&str>]) -> (FieldRef, Vec<ScalarValue>) {
     let present: Vec<&str> = texts.iter().flatten().copied().collect();

@@ -167,10 +167,10 @@ fn check_ddl(ctx: &StatementContext, statement: &DdlStatement) -> Result<()> {
             relation(ctx, Read, name)?;
             relation(ctx, Write, name)
         }
-        // Its metadata may lie anywhere that the process can read.
-        DdlStatement::RegisterTable { name, metadata_file: _ } => {
-            relation(ctx, Privilege::Admin, name)
-        }
+        // Its metadata, or its files, may lie anywhere that the process can read.
+        DdlStatement::RegisterTable { name, metadata_file: _ }
+        | DdlStatement::AddFiles { name, source: _, is_unique: _ }
+        | DdlStatement::SnapshotFiles { name, source: _ } => relation(ctx, Privilege::Admin, name),
         // Whose statement may be ended, `system::kill` decides by who asks.
         DdlStatement::Use(_) | DdlStatement::Kill(_) => Ok(()),
     }
