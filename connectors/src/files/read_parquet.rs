@@ -63,8 +63,9 @@ impl FileRelation for ReadParquet {
 
 fn found(listing: &Listing, file: &ListedFile) -> FoundFile {
     let store_url: &Url = listing.store_url.as_ref();
+    // The name as the store has it: what a writer escaped in a directory's name stays so.
     let uri = match store_url.scheme() {
-        "file" => format!("file://{}", file.shown),
+        "file" => format!("file:///{}", file.meta.location),
         _ => file.shown.clone(),
     };
     FoundFile {

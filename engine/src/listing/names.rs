@@ -29,7 +29,7 @@ pub(super) struct Admitted {
 
 /// The catalogs of this name, or all of them, sorted.
 pub(super) fn catalogs(ctx: &StatementContext, name: Option<&str>) -> Vec<Catalog> {
-    let mut catalogs = ctx.services.catalogs();
+    let mut catalogs = ctx.catalogs();
     catalogs.retain(|catalog| name.is_none_or(|name| catalog.name().eq_ignore_ascii_case(name)));
     catalogs.retain(|c| is_visible(ctx.access.as_deref(), c.name(), None, None));
     catalogs.sort_by(|a, b| a.name().cmp(b.name()));

@@ -40,9 +40,12 @@ pub(crate) fn permit(
     let table = name.name.name.as_str();
     // The rights to "t$snapshots" are those to t.
     let table = table.rsplit_once('$').map_or(table, |(base, _)| base);
-    let object =
-        AccessObject { catalog: name.catalog.name(), schema: Some(&schema), table: Some(table) };
-    policy.check(privilege, &object)
+    // And those to "t@dev", where a catalog has branches of its own.
+    name.catalog.metastore().rights_to(table).into_iter().try_for_each(|table| {
+        let catalog = name.catalog.name();
+        let object = AccessObject { catalog, schema: Some(&schema), table: Some(table) };
+        policy.check(privilege, &object)
+    })
 }
 
 fn check_sql(ctx: &StatementContext, statement: &Sql) -> Result<()> {

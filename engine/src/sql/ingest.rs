@@ -74,7 +74,7 @@ pub(crate) async fn run(
     rows: SendableRecordBatchStream,
 ) -> Result<QueryResult> {
     let scope = ctx.scope();
-    let catalog = ctx.services.catalog(target.catalog.as_deref().unwrap_or(&scope.catalog))?;
+    let catalog = ctx.catalog(target.catalog.as_deref().unwrap_or(&scope.catalog))?;
     let schema = target.schema.as_deref().unwrap_or(&scope.schema);
     let name = TableName::new(Namespace::parse(schema)?, &target.table)?;
     let name = QualifiedName { catalog, name };

@@ -16,7 +16,7 @@ use crate::error::Result;
 /// The scope of a statement, for DDL and SHOW.
 pub(crate) fn sql_scope(ctx: &StatementContext) -> SqlScope {
     let scope = ctx.scope();
-    SqlScope::new(ctx.services.catalogs(), scope.catalog, scope.schema, queries(ctx))
+    SqlScope::new(ctx.catalogs(), scope.catalog, scope.schema, queries(ctx))
         .with_access(ctx.access.clone())
 }
 
