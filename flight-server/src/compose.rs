@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::embedded::{Embedded, EmbeddedDatabase, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
-use fjord_catalog::rest::Rest;
-use fjord_catalog::storage::{Storage, s3};
+use fjord_catalog::rest::{Rest, Vending};
+use fjord_catalog::storage::s3::{self, S3Options};
+use fjord_catalog::storage::{Storage, VendedStores};
 use fjord_engine::engine::{Engine, EngineOptions};
 use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
 use fjord_engine::session::{Session, SessionOptions};
@@ -80,7 +81,7 @@ impl Lakehouse {
         })?;
         let mut lakehouse = Self { engine, data_dir, embedded: Vec::new() };
         for catalog in catalogs(&settings.file.catalogs) {
-            lakehouse.mount(&catalog, &storage, tables).await?;
+            lakehouse.mount(&catalog, &storage, tables, &settings.file.storage).await?;
         }
         Ok(lakehouse)
     }
@@ -90,10 +91,13 @@ impl Lakehouse {
         config: &CatalogConfig,
         storage: &Storage,
         tables: Tables<'_>,
+        stores: &[StorageConfig],
     ) -> Result<()> {
         let (warehouse, postgres) = match &config.kind {
             CatalogKind::Embedded { warehouse, postgres } => (warehouse, postgres),
-            CatalogKind::Rest(rest) => return self.mount_rest(&config.name, rest, storage, tables),
+            CatalogKind::Rest(rest) => {
+                return self.mount_rest(&config.name, rest, storage, tables, stores);
+            }
         };
         let warehouse_uri = match warehouse {
             Some(uri) if uri.starts_with("file:") || uri.starts_with("s3:") => uri.clone(),
@@ -129,12 +133,23 @@ impl Lakehouse {
         config: &RestConfig,
         storage: &Storage,
         tables: Tables<'_>,
+        stores: &[StorageConfig],
     ) -> Result<()> {
         // Where its tables may lie, the server tells later and the configuration now.
         let location = config.location.clone().unwrap_or_default();
         let storage = tables.confine(storage, config.location.as_slice())?;
-        let rest = Rest::try_new(config.options(storage.clone()))
-            .with_context(|| format!("catalog {name:?} cannot be set up"))?;
+        let mut options = config.options(storage.clone());
+        let storage = match config.vended_credentials {
+            true => {
+                let vended = VendedStores::default();
+                let places = stores.iter().filter_map(place).collect();
+                options.vending = Some(Vending { stores: vended.clone(), places });
+                storage.with_vended(vended)
+            }
+            false => storage,
+        };
+        let rest =
+            Rest::try_new(options).with_context(|| format!("catalog {name:?} cannot be set up"))?;
         self.engine.mount(Catalog::new(name, Arc::new(rest), storage, location))?;
         Ok(())
     }
@@ -203,6 +218,14 @@ impl Tables<'_> {
         let prefixes = configured.iter().filter(|store| !store.files).map(StorageConfig::prefix);
         let places: Vec<String> = prefixes.chain(own.iter().cloned()).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
+    }
+}
+
+/// A bucket that the configuration describes.
+fn place(config: &StorageConfig) -> Option<(String, S3Options)> {
+    match &config.place {
+        StoragePlace::Directory(_) => None,
+        StoragePlace::S3 { prefix, options } => Some((prefix.clone(), options.as_ref().clone())),
     }
 }
 

@@ -56,6 +56,16 @@ class Both:
         assert self.fjord(total) == self.spark(total) == [{"n": len(ours)}]
         return ours
 
+    def same_metadata(self, table):
+        """Which rows are deleted by position, and (format 3) which row is which."""
+        columns = "file_path, pos, spec_id, delete_file_path, partition.p AS p"
+        theirs = self.spark(f"SELECT {columns} FROM iceberg.{table}.position_deletes ORDER BY delete_file_path, file_path, pos")
+        ours = self.fjord(f'SELECT {columns} FROM "{table.replace(".", chr(34) + "." + chr(34))}$position_deletes" ORDER BY delete_file_path, file_path, pos')
+        assert ours == theirs
+        if self.lake.table(table).metadata.format_version == 3:
+            self.same(table, columns="id, _row_id, _last_updated_sequence_number")
+        return ours
+
     def files(self, table):
         """(content, format) of every live file, by Spark."""
         rows = self.spark(f"SELECT DISTINCT content, file_format FROM iceberg.{table}.files")
@@ -106,6 +116,7 @@ def test_rows_that_spark_deleted_updated_and_merged(both, version, mode):
     assert kinds == {(0, "PARQUET")} | deletes
     both.same(table, count=176)
     both.same(table, where="p = '9' OR v < 0")
+    assert bool(both.same_metadata(table)) == (mode == "merge-on-read")
     # Fjord appends and replaces a partition; Spark deletes from what Fjord wrote.
     both.fjord(
         f"INSERT INTO {table} SELECT value + 1000, 'fjord', 0.5 FROM range(100)",
@@ -118,6 +129,7 @@ def test_rows_that_spark_deleted_updated_and_merged(both, version, mode):
     both.spark(f"UPDATE iceberg.{table} SET v = 77 WHERE id % 10 = 1")
     rows = both.same(table)
     assert {row["v"] for row in rows if row["id"] % 10 == 1} == {77}
+    both.same_metadata(table)
     both.fjord(f"DELETE FROM {table} WHERE p = 'fjord'")
     both.same(table)
 
@@ -283,6 +295,22 @@ def test_plain_files_that_spark_took_in_have_no_ids_and_no_partition_columns(bot
     )
     rows = both.same(table, count=19)
     assert rows[0] == {"id": 0, "text": "v0", "p": "0"}
+
+
+def test_plain_files_that_fjord_took_in(both):
+    folder = both.folder / "taken"
+    source = "SELECT id, concat('v', id) AS v, CAST(id AS decimal(9, 2)) AS d, CAST(id / 3 AS double) AS f, date_add(date '2026-01-01', CAST(id AS int)) AS da, CAST(id % 3 AS int) AS p FROM range(30)"
+    both.session.sql(source).write.partitionBy("p").parquet(str(folder))
+    both.fjord(
+        "CREATE TABLE s.taken (id bigint, v varchar, d decimal(9, 2), f double, da date, p int) PARTITIONED BY (p)",
+        f"CALL system.add_files('s.taken', '{folder}')",
+        f"CALL system.snapshot('{folder}', 's.snapped')",
+    )
+    for table in ("s.taken", "s.snapped"):
+        both.same(table, columns="id, v, d, f, da, p", count=30)
+        both.same(table, columns="id", where="p = 2 AND d > 10.5 AND f < 9 AND da < date '2026-01-25' AND v <> 'v11'", count=4)
+    both.spark("DELETE FROM iceberg.s.taken WHERE id % 7 = 0", "ALTER TABLE iceberg.s.taken RENAME COLUMN v TO w")
+    both.same("s.taken", columns="id, w, d, p", count=25)
 
 
 def test_branches_tags_and_time_travel_across_engines(both):

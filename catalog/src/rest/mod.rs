@@ -13,6 +13,7 @@ mod auth;
 mod endpoint;
 mod client;
 mod names;
+mod vended;
 mod namespaces;
 mod tables;
 mod together;
@@ -34,7 +35,9 @@ use crate::name::{Namespace, TableName};
 use crate::rest::client::RestClient;
 use crate::rest::contents::Wanted;
 use crate::rest::endpoint::Endpoint;
-pub use crate::rest::options::{OAuth2, RestAuth, RestOptions, SigV4};
+pub use crate::rest::options::{OAuth2, RestAuth, RestOptions, SigV4, Vending};
+use crate::rest::vended::Vendor;
+use crate::secret::Secret;
 use crate::table::Table;
 
 /// A metastore behind the REST protocol. Cheap to clone.
@@ -43,6 +46,7 @@ pub struct Rest {
     client: RestClient,
     /// Nessie alone: the reference to work on, in place of the configured one.
     reference: Option<Arc<str>>,
+    vendor: Option<Arc<Vendor>>,
     metadata_bytes_max: u64,
 }
 
@@ -51,9 +55,16 @@ impl Rest {
     ///
     /// # Errors
     /// `InvalidArgument` for an address that is none, or headers that are none.
-    pub fn try_new(options: RestOptions) -> Result<Self> {
+    pub fn try_new(mut options: RestOptions) -> Result<Self> {
+        let vending = options.vending.take();
+        if vending.is_some() {
+            let (name, value) = vended::DELEGATION;
+            options.headers.insert(name.to_owned(), Secret::new(value));
+        }
         let metadata_bytes_max = options.storage.limits().metadata_bytes_max;
-        Ok(Self { client: RestClient::try_new(options)?, reference: None, metadata_bytes_max })
+        let client = RestClient::try_new(options)?;
+        let vendor = vending.map(|vending| Arc::new(Vendor::new(vending)));
+        Ok(Self { client, reference: None, vendor, metadata_bytes_max })
     }
 
     /// What was negotiated, at the reference to work on.

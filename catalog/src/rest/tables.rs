@@ -11,6 +11,7 @@ use super::client::Call;
 use super::endpoint::{Endpoint, encode_namespace};
 use super::failure::{Effect, unclear};
 use super::names::{collection, path, what};
+use super::vended::Told;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::parse_table_metadata;
 use crate::metastore::{EntryKind, TableCommit};
@@ -58,10 +59,14 @@ impl Rest {
     fn table_of(&self, name: &TableName, mut answer: Value) -> Result<Table> {
         let about = what(EntryKind::Table, name);
         let location = answer.get("metadata-location").and_then(Value::as_str).map(str::to_owned);
+        let config = Told::of(&answer);
         let (Some(location), Some(metadata)) = (location, answer.get_mut("metadata")) else {
             let text = format!("{about}: the catalog's answer holds no table");
             return Err(Error::new(ErrorKind::Unavailable, text));
         };
+        if let Some(vendor) = &self.vendor {
+            vendor.accept(self, name, &location, metadata, &config)?;
+        }
         let json = serde_json::to_vec(&metadata.take())
             .map_err(|e| Error::new(ErrorKind::Bug, "metadata cannot be written").with_source(e))?;
         let metadata = parse_table_metadata(&location, &json, self.metadata_bytes_max)?;

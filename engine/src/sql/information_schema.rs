@@ -298,7 +298,7 @@ impl Source {
             async move {
                 let schemas = source.admitted_schemas().await?;
                 let known = source.known_entries(schemas.len()).await?;
-                Ok((schemas, known))
+                Ok::<_, Error>((schemas, known))
             }
         })
         .map_ok(|(schemas, mut known)| {
