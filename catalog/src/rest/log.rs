@@ -81,3 +81,26 @@ fn put_by(commit: &Value, key: &[&str]) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Hazard: a commit of another table, or of another schema's table of that name, is taken for one of ours.
+    #[test]
+    fn the_log_tells_what_was_put_under_a_name_and_nothing_else() {
+        let put = |elements: Value, location: &str| json!({"type": "PUT", "key": {"elements": elements}, "content": {"metadataLocation": location}});
+        let commit = json!({"operations": [
+            put(json!(["a", "t"]), "one"),
+            put(json!(["a", "u"]), "other table"),
+            put(json!(["b", "t"]), "other schema"),
+            put(json!(["a", "t", "x"]), "below"),
+            put(json!(["a.t"]), "dotted"),
+            {"type": "DELETE", "key": {"elements": ["a", "t"]}},
+        ]});
+        assert_eq!(put_by(&commit, &["a", "t"]), ["one"]);
+        assert!(put_by(&json!({"operations": null}), &["a", "t"]).is_empty());
+    }
+}

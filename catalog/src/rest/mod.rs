@@ -22,6 +22,8 @@ mod contents;
 mod views;
 #[cfg(test)]
 mod counterpart_tests;
+#[cfg(test)]
+mod idempotency_tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
