@@ -19,6 +19,8 @@ extensions_options! {
         pub query_rows_max: u64, default = 0
         /// Bytes that the operators of one query may hold; 0: as many as the server lets them
         pub query_memory_bytes: usize, default = 0
+        /// The branch or tag at which this session works on Nessie catalogs; empty: the configured one
+        pub nessie_reference: String, default = String::new()
     }
 }
 

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::embedded::{Embedded, EmbeddedDatabase, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
-use fjord_catalog::rest::Rest;
-use fjord_catalog::storage::{Storage, s3};
+use fjord_catalog::rest::{Rest, Vending};
+use fjord_catalog::storage::s3::{self, S3Options};
+use fjord_catalog::storage::{Storage, VendedStores};
 use fjord_connectors::connector::{self, ConnectorOptions};
 use fjord_engine::engine::{Engine, EngineOptions};
 use fjord_engine::foreign::Databases;
@@ -94,7 +95,7 @@ impl Lakehouse {
                 lakehouse.mount_database(&settings.origin, &catalog.name, config)?;
                 continue;
             }
-            lakehouse.mount(&catalog, &storage, tables).await?;
+            lakehouse.mount(&catalog, &storage, tables, &settings.file.storage).await?;
         }
         lakehouse.engine.mount_kept_databases()?;
         Ok(lakehouse)
@@ -105,11 +106,14 @@ impl Lakehouse {
         config: &CatalogConfig,
         storage: &Storage,
         tables: Tables<'_>,
+        stores: &[StorageConfig],
     ) -> Result<()> {
         let (warehouse, postgres) = match &config.kind {
             CatalogKind::Embedded { warehouse, postgres } => (warehouse, postgres),
             CatalogKind::Database(_) => return Ok(()),
-            CatalogKind::Rest(rest) => return self.mount_rest(&config.name, rest, storage, tables),
+            CatalogKind::Rest(rest) => {
+                return self.mount_rest(&config.name, rest, storage, tables, stores);
+            }
         };
         let warehouse_uri = match warehouse {
             Some(uri) if uri.starts_with("file:") || uri.starts_with("s3:") => uri.clone(),
@@ -177,12 +181,23 @@ impl Lakehouse {
         config: &RestConfig,
         storage: &Storage,
         tables: Tables<'_>,
+        stores: &[StorageConfig],
     ) -> Result<()> {
         // Where its tables may lie, the server tells later and the configuration now.
         let location = config.location.clone().unwrap_or_default();
         let storage = tables.confine(storage, config.location.as_slice())?;
-        let rest = Rest::try_new(config.options(storage.clone()))
-            .with_context(|| format!("catalog {name:?} cannot be set up"))?;
+        let mut options = config.options(storage.clone());
+        let storage = match config.vended_credentials {
+            true => {
+                let vended = VendedStores::default();
+                let places = stores.iter().filter_map(place).collect();
+                options.vending = Some(Vending { stores: vended.clone(), places });
+                storage.with_vended(vended)
+            }
+            false => storage,
+        };
+        let rest =
+            Rest::try_new(options).with_context(|| format!("catalog {name:?} cannot be set up"))?;
         self.engine.mount(Catalog::new(name, Arc::new(rest), storage, location))?;
         Ok(())
     }
@@ -261,6 +276,14 @@ fn own_secrets(settings: &Settings) -> Vec<PathBuf> {
     files.extend(settings.file.auth.passwords.clone());
     files.extend(settings.file.tls.iter().map(|tls| tls.key.clone()));
     files
+}
+
+/// A bucket that the configuration describes.
+fn place(config: &StorageConfig) -> Option<(String, S3Options)> {
+    match &config.place {
+        StoragePlace::Directory(_) => None,
+        StoragePlace::S3 { prefix, options } => Some((prefix.clone(), options.as_ref().clone())),
+    }
 }
 
 /// Local disk, and the buckets that the configuration describes.

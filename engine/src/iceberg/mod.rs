@@ -13,8 +13,10 @@ pub mod deletes;
 pub mod source;
 pub mod filter;
 pub mod table;
+pub(crate) mod lineage;
 pub mod metadata;
 pub mod write;
+pub(crate) mod adopt;
 pub mod commit;
 
 #[cfg(test)]

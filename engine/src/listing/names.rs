@@ -28,8 +28,7 @@ pub(super) struct Admitted {
 
 /// The catalogs of this name, or all of them, sorted.
 pub(super) fn catalogs(ctx: &StatementContext, name: Option<&str>) -> Vec<Mounted> {
-    let mut catalogs: Vec<Mounted> =
-        ctx.services.catalogs().into_iter().map(Mounted::Lake).collect();
+    let mut catalogs: Vec<Mounted> = ctx.catalogs().into_iter().map(Mounted::Lake).collect();
     catalogs.extend(ctx.services.foreign_catalogs().into_iter().map(Mounted::Foreign));
     catalogs.retain(|catalog| name.is_none_or(|name| catalog.name().eq_ignore_ascii_case(name)));
     catalogs.retain(|c| is_visible(ctx.access.as_deref(), c.name(), None, None));

@@ -47,8 +47,24 @@ pub(crate) struct QualifiedName {
 
 impl std::fmt::Display for QualifiedName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.catalog.name(), self.name)
+        write!(f, "{}.{}", self.catalog.name(), self.name)?;
+        match self.catalog.reference() {
+            Some(reference) => write!(f, "@{reference}"),
+            None => Ok(()),
+        }
     }
+}
+
+impl QualifiedName {
+    /// The catalog at the reference where the name is looked up: another one may have another table.
+    fn place(&self) -> String {
+        place(&self.catalog)
+    }
+}
+
+fn place(catalog: &Catalog) -> String {
+    let name = catalog.name();
+    catalog.reference().map_or_else(|| name.to_owned(), |at| format!("{name}@{at}"))
 }
 
 /// What a name turned out to be.
@@ -209,6 +225,23 @@ impl StatementContext {
         Self { parameter_types: Some(types), ..self.with_parameters(Vec::new()) }
     }
 
+    /// A mounted catalog by name, regardless of case, at the reference that the session works on.
+    pub(crate) fn catalog(&self, name: &str) -> Result<Catalog> {
+        Ok(self.at_reference(self.services.catalog(name)?))
+    }
+
+    /// Every mounted catalog, likewise, in the order of mounting.
+    pub(crate) fn catalogs(&self) -> Vec<Catalog> {
+        self.services.catalogs().into_iter().map(|catalog| self.at_reference(catalog)).collect()
+    }
+
+    fn at_reference(&self, catalog: Catalog) -> Catalog {
+        match self.variables.nessie_reference() {
+            Some(reference) => catalog.at_reference(&reference),
+            None => catalog,
+        }
+    }
+
     /// The session's current catalog and schema.
     pub(crate) fn scope(&self) -> Scope {
         Scope {
@@ -244,7 +277,17 @@ impl StatementContext {
             }
         };
         let name = TableName::new(Namespace::parse(schema)?, table)?;
-        Ok(QualifiedName { catalog: self.services.catalog(catalog)?, name })
+        Ok(QualifiedName { catalog: self.catalog(catalog)?, name })
+    }
+
+    /// The catalog that the parts of a name lead to, where one of the last two may be a branch.
+    pub(crate) fn catalog_of(&self, parts: &[String], scope: &Scope) -> Result<Catalog> {
+        match parts {
+            [catalog, _, _] | [catalog, _, _, _] if self.services.catalog(catalog).is_ok() => {
+                self.catalog(catalog)
+            }
+            _ => self.catalog(&scope.catalog),
+        }
     }
 
     /// A database's relation, opened once for the whole statement; `None` where it is gone.
@@ -270,10 +313,10 @@ impl StatementContext {
     pub(crate) fn qualify_schema(&self, parts: &[String]) -> Result<(Catalog, Namespace)> {
         match parts {
             [schema] => {
-                let catalog = self.services.catalog(&self.variables.catalog)?;
+                let catalog = self.catalog(&self.variables.catalog)?;
                 Ok((catalog, Namespace::parse(schema)?))
             }
-            [catalog, schema] => Ok((self.services.catalog(catalog)?, Namespace::parse(schema)?)),
+            [catalog, schema] => Ok((self.catalog(catalog)?, Namespace::parse(schema)?)),
             _ => Err(Error::invalid(format!(
                 "schema name \"{}\" has {} parts; write catalog.schema, and a nested schema as \
                  one quoted name: catalog.\"a.b\"",
@@ -285,7 +328,7 @@ impl StatementContext {
 
     /// The table or view behind a name, loaded once for the whole statement.
     pub(crate) async fn load(&self, name: &QualifiedName) -> Result<Loaded> {
-        let key = (name.catalog.name().to_owned(), name.name.clone());
+        let key = (name.place(), name.name.clone());
         let once = {
             let mut loaded = self.seen.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(loaded.entry(key).or_default())
@@ -293,7 +336,7 @@ impl StatementContext {
         let loaded = once.get_or_try_init(|| self.load_pinned(name)).await?;
         let Loaded::Table(table) = loaded else { return Ok(loaded.clone()) };
         // Two spellings may lead to one table: what was loaded first is what the statement sees.
-        let key = (name.catalog.name().to_owned(), table.name().clone());
+        let key = (name.place(), table.name().clone());
         let mut tables = self.seen.tables.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Loaded::Table(tables.entry(key).or_insert_with(|| table.clone()).clone()))
     }
@@ -309,10 +352,11 @@ impl StatementContext {
     /// Refuses to replace `now` when the statement has read an older state of it: the rows that
     /// came in between are in neither.
     pub(crate) fn check_as_read(&self, catalog: &Catalog, now: &Table) -> Result<()> {
+        let place = place(catalog);
         let tables = self.seen.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let moved = tables.iter().any(|((of, _), read)| {
             let same = read.name() == now.name() || read.metadata().uuid() == now.metadata().uuid();
-            of == catalog.name() && same && read.metadata_location() != now.metadata_location()
+            *of == place && same && read.metadata_location() != now.metadata_location()
         });
         if moved {
             return Err(Error::new(

@@ -5,6 +5,7 @@
 //! list schemas ─ filter ─ list each ─ filter by name ─ load (columns, views, properties) ─ rows
 //! ```
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,7 +56,10 @@ pub(crate) fn relation(
 }
 
 /// Schemas listed at the same time.
-const LISTINGS_MAX: usize = 8;
+const LISTINGS_MAX: usize = 32;
+
+/// From so many schemas on, all names of a catalog are asked for at once, where it can.
+const ALL_AT_ONCE_MIN: usize = 4;
 /// Tables and views loaded at the same time.
 const LOADS_MAX: usize = 16;
 /// Tables whose rows make one batch.
@@ -292,13 +296,23 @@ impl Source {
         let (lister, loader) = (self.clone(), self);
         stream::once({
             let source = lister.clone();
-            async move { source.admitted_schemas().await }
+            async move {
+                let schemas = source.admitted_schemas().await?;
+                let known = source.known_entries(schemas.len()).await?;
+                Ok::<_, Error>((schemas, known))
+            }
         })
-        .map_ok(|schemas| stream::iter(schemas).map(Ok))
+        .map_ok(|(schemas, mut known)| {
+            let each = schemas.into_iter().map(move |schema| {
+                let entries = known.as_mut().map(|known| known.remove(&schema).unwrap_or_default());
+                Ok((schema, entries))
+            });
+            stream::iter(each)
+        })
         .try_flatten()
-        .map_ok(move |schema| {
+        .map_ok(move |(schema, known)| {
             let source = lister.clone();
-            async move { source.list(schema).await }
+            async move { source.list(schema, known).await }
         })
         .try_buffered(LISTINGS_MAX)
         .map_ok(|listed| {
@@ -317,9 +331,26 @@ impl Source {
         .boxed()
     }
 
-    /// The admitted entries of one schema.
-    async fn list(&self, schema: String) -> Result<Listed> {
-        let mut entries = names::entries(&self.catalog, &schema).await?;
+    /// The entries of all schemas, where the catalog has them at hand and many are wanted.
+    async fn known_entries(&self, schemas: usize) -> Result<Option<HashMap<String, Vec<Named>>>> {
+        let Mounted::Lake(catalog) = &self.catalog else { return Ok(None) };
+        if schemas < ALL_AT_ONCE_MIN {
+            return Ok(None);
+        }
+        let Some(all) = catalog.metastore().list_all().await? else { return Ok(None) };
+        let mut known: HashMap<String, Vec<Named>> = HashMap::new();
+        for entry in all {
+            known.entry(entry.name.namespace.to_string()).or_default().push(entry.into());
+        }
+        Ok(Some(known))
+    }
+
+    /// The admitted entries of one schema, which may be `known` already.
+    async fn list(&self, schema: String, known: Option<Vec<Named>>) -> Result<Listed> {
+        let mut entries = match known {
+            Some(entries) if !schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) => entries,
+            _ => names::entries(&self.catalog, &schema).await?,
+        };
         if !schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
             entries.retain(|entry| self.is_visible(&schema, Some(&entry.name)));
         }

@@ -79,7 +79,7 @@ pub(crate) async fn run(
     if let Some(name) = foreign_target(ctx, target) {
         return foreign::write::ingest(ctx, &name, target, rows).await;
     }
-    let catalog = ctx.services.catalog(target.catalog.as_deref().unwrap_or(&scope.catalog))?;
+    let catalog = ctx.catalog(target.catalog.as_deref().unwrap_or(&scope.catalog))?;
     let schema = target.schema.as_deref().unwrap_or(&scope.schema);
     let name = TableName::new(Namespace::parse(schema)?, &target.table)?;
     let name = QualifiedName { catalog, name };

@@ -140,6 +140,8 @@ async fn open_named(
         return relation;
     }
     access::permit(ctx, Privilege::Read, name)?;
+    let (name, as_of) = &at_catalog_reference(ctx, name, as_of).await?;
+    let as_of = as_of.clone();
     if let Some((base, kind)) = name.name.name.rsplit_once('$') {
         let base = QualifiedName {
             catalog: name.catalog.clone(),
@@ -170,6 +172,32 @@ async fn open_named(
             Err(Error::unsupported(format!("view \"{name}\" has no versions of its own")))
         }
     }
+}
+
+/// A version that is a branch or tag of the whole catalog is another place to look; the name there,
+/// and the version that is left.
+async fn at_catalog_reference(
+    ctx: &StatementContext,
+    name: &QualifiedName,
+    as_of: Option<AsOf>,
+) -> Result<(QualifiedName, Option<AsOf>)> {
+    let Some(AsOf::Version(version)) = &as_of else { return Ok((name.clone(), as_of)) };
+    let metastore = name.catalog.metastore();
+    metastore.connect().await?;
+    if metastore.has_table_references() {
+        return Ok((name.clone(), as_of));
+    }
+    let version = plan::constant_expr(ctx, version.clone())?;
+    let Some(reference) = super::provider::string_of(&version) else {
+        return Ok((name.clone(), as_of));
+    };
+    if name.name.name.contains('@') {
+        return Err(Error::unsupported(format!(
+            "\"{name}\" is named with a branch or tag, which is a version of it already"
+        )));
+    }
+    let catalog = name.catalog.at_reference(reference);
+    Ok((QualifiedName { catalog, name: name.name.clone() }, None))
 }
 
 /// The snapshot, and whether it was named by a branch.

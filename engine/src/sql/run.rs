@@ -58,7 +58,9 @@ pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outco
         | DdlStatement::Use(_)
         | DdlStatement::Kill(_)
         | DdlStatement::Analyze { .. }
-        | DdlStatement::RegisterTable { .. } => {
+        | DdlStatement::RegisterTable { .. }
+        | DdlStatement::AddFiles { .. }
+        | DdlStatement::SnapshotFiles { .. } => {
             return Err(Error::new(ErrorKind::Bug, "USE or CALL reached the runner of DDL"));
         }
     };

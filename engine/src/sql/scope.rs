@@ -126,8 +126,11 @@ impl SqlScope {
         let resolved = self.resolve(path)?;
         let schema = resolved.name.namespace.to_string();
         let catalog = resolved.catalog.name();
-        let table = Some(resolved.name.name.as_str());
-        access.check(Privilege::Write, &AccessObject { catalog, schema: Some(&schema), table })
+        let metastore = resolved.catalog.metastore();
+        metastore.rights_to(&resolved.name.name).into_iter().try_for_each(|table| {
+            let object = AccessObject { catalog, schema: Some(&schema), table: Some(table) };
+            access.check(Privilege::Write, &object)
+        })
     }
 
     /// Every mounted catalog, in the order of mounting.

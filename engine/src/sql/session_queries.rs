@@ -19,7 +19,7 @@ pub(crate) fn sql_scope(ctx: &StatementContext) -> SqlScope {
     let scope = ctx.scope();
     let databases = ctx.services.foreign_catalogs();
     let databases = databases.iter().map(|c| (c.name().to_owned(), c.kind().to_owned())).collect();
-    SqlScope::new(ctx.services.catalogs(), scope.catalog, scope.schema, queries(ctx))
+    SqlScope::new(ctx.catalogs(), scope.catalog, scope.schema, queries(ctx))
         .with_databases(databases)
         .with_access(ctx.access.clone())
 }

@@ -137,7 +137,7 @@ pub(crate) async fn use_schema(
         ctx.shared.use_schema(catalog.name().to_owned(), stored);
         return Ok(());
     }
-    let catalog = ctx.services.catalog(catalog.unwrap_or(catalog_now))?;
+    let catalog = ctx.catalog(catalog.unwrap_or(catalog_now))?;
     let stored = match schema {
         Some(schema) => {
             let namespace = Namespace::parse(schema)?;
@@ -214,7 +214,7 @@ pub(crate) async fn run_use(ctx: &StatementContext, name: &ObjectPath) -> Result
     }
     if missing.kind() == fjord_catalog::ErrorKind::NotFound
         && let [only] = name.0.as_slice()
-        && let Ok(catalog) = ctx.services.catalog(only)
+        && let Ok(catalog) = ctx.catalog(only)
     {
         ctx.shared.use_schema(catalog.name().to_owned(), DEFAULT_SCHEMA.to_owned());
         return Ok(QueryResult::done(format!("using {}.{DEFAULT_SCHEMA}", catalog.name())));

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use fjord_catalog::catalog::{Catalog, CreateMode, CreateTable};
 use fjord_catalog::change::CommitOptions;
 use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
+use fjord_catalog::faults::FaultMetastore;
 use fjord_catalog::metastore::View;
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::spec::{
@@ -72,6 +73,17 @@ pub(crate) struct TestLake {
     engine: Engine,
     catalog: Catalog,
     _directory: tempfile::TempDir,
+}
+
+impl TestLake {
+    /// Mounts the same tables as `nessie` too: a catalog with branches of its own, which may stand
+    /// in names.
+    pub(crate) fn mount_with_references(&self) {
+        let metastore = FaultMetastore::new(Arc::clone(self.catalog.metastore()));
+        let metastore = Arc::new(metastore.with_references());
+        let (storage, warehouse) = (self.catalog.storage().clone(), self.catalog.warehouse());
+        self.engine.mount(Catalog::new("nessie", metastore, storage, warehouse)).unwrap();
+    }
 }
 
 fn name(name: &str) -> TableName {

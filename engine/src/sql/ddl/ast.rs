@@ -457,6 +457,22 @@ pub enum DdlStatement {
         /// Where the metadata is.
         metadata_file: String,
     },
+    /// `CALL system.add_files`: Parquet files that are there, as files of a table.
+    AddFiles {
+        /// Which table.
+        name: ObjectPath,
+        /// The path of the files.
+        source: String,
+        /// Whether a file that the table has already is refused.
+        is_unique: bool,
+    },
+    /// `CALL system.snapshot`: a new table of Parquet files that are there.
+    SnapshotFiles {
+        /// The new name.
+        name: ObjectPath,
+        /// The path of the files.
+        source: String,
+    },
     /// `CALL system.kill('id')`: the text of the id.
     Kill(String),
     /// `SHOW`.

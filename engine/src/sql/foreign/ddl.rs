@@ -59,6 +59,8 @@ pub(crate) fn claim<'a>(
         | DdlStatement::AlterView { name, .. }
         | DdlStatement::Analyze { name, .. }
         | DdlStatement::RegisterTable { name, .. }
+        | DdlStatement::AddFiles { name, .. }
+        | DdlStatement::SnapshotFiles { name, .. }
         | DdlStatement::Comment {
             target: CommentTarget::Table(name) | CommentTarget::View(name),
             ..
