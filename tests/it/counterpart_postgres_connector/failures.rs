@@ -60,7 +60,8 @@ async fn a_commit_whose_answer_is_lost_is_looked_for() {
     let Some(remote) = Remote::new() else { return };
     remote.sql("CREATE TABLE target (i bigint)");
     let wire = Wire::before(remote.database.port()).await;
-    let connector = remote.open_at(wire.port, &[]).unwrap();
+    // What passes has to be read.
+    let connector = remote.open_at(wire.port, &[("sslmode", "disable")]).unwrap();
     let source = session(connector.as_ref(), &[]).await;
     let name = public("target");
     let plan = || async {

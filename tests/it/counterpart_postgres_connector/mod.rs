@@ -11,3 +11,4 @@ mod failures;
 mod writes;
 mod names;
 mod differential;
+mod encryption;
