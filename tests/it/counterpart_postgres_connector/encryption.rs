@@ -5,7 +5,7 @@ use std::process::Command;
 use fjord_connectors::Error;
 
 use super::server::authority;
-use super::world::Remote;
+use super::world::{Remote, say};
 
 /// Whether our connection is encrypted.
 async fn encrypted(remote: &Remote, options: &[(&str, &str)]) -> Result<bool, Error> {
@@ -25,7 +25,7 @@ async fn encrypted(remote: &Remote, options: &[(&str, &str)]) -> Result<bool, Er
 async fn certificates_are_asked_for_as_far_as_was_said() {
     let Some(remote) = Remote::new() else { return };
     let Some(authority) = authority() else {
-        eprintln!("skipped: no FJORD_TEST_POSTGRES_CA");
+        say(format_args!("skipped: no FJORD_TEST_POSTGRES_CA"));
         return;
     };
     let by_address = remote.url(remote.database.port());

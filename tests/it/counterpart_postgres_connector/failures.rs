@@ -196,7 +196,7 @@ async fn two_hundred_queries_share_the_budget() {
     assert_eq!(remote.activity(), Vec::<String>::new());
 }
 
-/// All connections of a scan see one state of the table, partitioned or not, while others change it.
+/// Hazard: connections of one scan that see different states of a table.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parallel_scan_sees_one_snapshot() {
     let Some(remote) = Remote::new() else { return };
@@ -233,6 +233,7 @@ async fn a_parallel_scan_sees_one_snapshot() {
     assert!(states.len() > 1, "nothing moved");
 }
 
+/// Hazard: partitions read by themselves, past the policies of their parent.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_policies_hide_are_not_read_from_leaves() {
     let Some(remote) = Remote::new() else { return };

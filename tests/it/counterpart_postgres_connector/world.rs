@@ -1,6 +1,7 @@
 //! A database of a test's own, and sessions that read it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,11 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use fjord_connectors::connector::{Connector, ConnectorKind, ConnectorOptions, RemoteName, Secret};
 use fjord_connectors::postgres::{Postgres, Rules};
 
+/// Tells the person who runs the tests.
+pub(super) fn say(words: std::fmt::Arguments<'_>) {
+    writeln!(std::io::stderr(), "{words}").unwrap();
+}
+
 /// A database, empty at first.
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -23,7 +29,7 @@ impl Remote {
     /// `None`, saying so, where there is no server.
     pub(super) fn new() -> Option<Self> {
         let Some(server) = PostgresServer::find() else {
-            eprintln!("skipped: no FJORD_TEST_POSTGRES_URL");
+            say(format_args!("skipped: no FJORD_TEST_POSTGRES_URL"));
             return None;
         };
         Some(Self { database: server.create("").unwrap() })
