@@ -1,5 +1,7 @@
 //! The frame of `COPY … (FORMAT BINARY)`: header, tuples, trailer, however they are cut.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -112,7 +114,7 @@ impl CopyReader {
         (self.rows, self.bytes) = (0, 0);
         arrays
             .and_then(|arrays| {
-                RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+                RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
             })
             .map(Some)
             .map_err(|e| {

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::columns::{self, Class, RemoteColumn};
+use super::failure::is_gone;
 use super::metadata::{self, Found, FoundStatistics};
 use super::options::Settings;
 use super::pool::{Lease, Pool};
@@ -82,7 +83,7 @@ impl Database {
             match lease.client()?.batch_execute(sql).await {
                 Ok(()) => return Ok(lease),
                 // It died while it was idle: nothing has happened on it.
-                Err(e) if e.as_db_error().is_none() && attempt < ATTEMPTS_MAX => {
+                Err(e) if is_gone(&e) && attempt < ATTEMPTS_MAX => {
                     tracing::debug!(error = %e, "a connection to PostgreSQL was dead");
                 }
                 Err(e) => return Err(self.pool.failed("a transaction cannot begin", e)),

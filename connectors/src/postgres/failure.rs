@@ -23,6 +23,14 @@ pub(super) fn failed(what: &str, e: tokio_postgres::Error) -> Error {
     Error::new(kind(said.code()), message)
 }
 
+/// The connection is gone, or was ended by somebody: what was asked on it has not happened.
+pub(super) fn is_gone(e: &tokio_postgres::Error) -> bool {
+    match e.code() {
+        None => true,
+        Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
+    }
+}
+
 fn kind(state: &SqlState) -> ErrorKind {
     if *state == SqlState::INSUFFICIENT_PRIVILEGE {
         return ErrorKind::PermissionDenied;

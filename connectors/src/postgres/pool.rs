@@ -219,7 +219,16 @@ impl Pool {
     async fn connect(self: &Arc<Self>) -> Result<Connection, Error> {
         // Those who waited for a turn while somebody else found the database down.
         self.check_breaker()?;
-        let connected = timeout(self.settings.connect_timeout, self.connect_once()).await;
+        let connected = timeout(self.settings.connect_timeout, async {
+            match self.connect_once().await {
+                // Somebody ended it as it began: the next one is another.
+                Err(e) if e.code().is_some_and(|code| code.code() == "57P01") => {
+                    self.connect_once().await
+                }
+                connected => connected,
+            }
+        })
+        .await;
         let error = match connected {
             Ok(Ok(connection)) => {
                 self.state().broken = None;
