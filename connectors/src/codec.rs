@@ -70,8 +70,7 @@ pub fn decode(
     codec: &dyn PhysicalExtensionCodec,
     converter: &dyn PhysicalProtoConverterExtension,
 ) -> DfResult<Arc<dyn ExecutionPlan>> {
-    let message =
-        ScanMessage::decode(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
+    let message = ScanMessage::decode(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
     let connector = connectors.connector(&message.catalog, context)?;
     let node = connector.decode_scan(&message.scan)?;
     if message.filters.is_empty() {

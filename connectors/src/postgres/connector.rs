@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::database::Database;
 use super::create::{Creation, Nullable};
+use super::database::Database;
 use super::exec::RemoteSqlExec;
 use super::metadata;
 use super::options::{KIND, Rules, Settings};

@@ -107,9 +107,8 @@ fn declared(field: &Field) -> Option<(String, Format, u32)> {
         DataType::List(item) | DataType::LargeList(item) => {
             let (ty, format, item_oid) = declared(item)?;
             // A list of lists would have to be rectangular.
-            (!matches!(format, Format::List { .. })).then(|| {
-                (format!("{ty}[]"), Format::List { item: Box::new(format), item_oid }, 0)
-            })
+            (!matches!(format, Format::List { .. }))
+                .then(|| (format!("{ty}[]"), Format::List { item: Box::new(format), item_oid }, 0))
         }
         _ => None,
     }

@@ -279,6 +279,8 @@ pub(super) fn first(
         let direction = if key.asc { "ASC" } else { "DESC" };
         let nulls = match key.nulls_first {
             _ if rules.nulls_anywhere => "",
+            // Without a word of NULLs an index serves both directions.
+            _ if !column.nullable => "",
             true => " NULLS FIRST",
             false => " NULLS LAST",
         };

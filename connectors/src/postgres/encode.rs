@@ -31,17 +31,24 @@ pub(super) enum Format {
     Float4,
     Float8,
     /// Digits after the point.
-    Numeric { scale: i8 },
+    Numeric {
+        scale: i8,
+    },
     Text,
     Jsonb,
     Bytes,
     Date,
-    Timestamp { utc: bool },
+    Timestamp {
+        utc: bool,
+    },
     Time,
     Interval,
     /// From its text, or from its sixteen bytes.
     Uuid,
-    List { item: Box<Format>, item_oid: u32 },
+    List {
+        item: Box<Format>,
+        item_oid: u32,
+    },
 }
 
 /// A column of the table that is written.
@@ -142,29 +149,27 @@ fn canonical(array: &ArrayRef, column: &WrittenColumn) -> Result<ArrayRef, Error
 
 /// A length, then as many bytes as it says.
 fn sized(bytes: &mut BytesMut, value: &[u8]) -> Result<(), String> {
-    let length =
-        i32::try_from(value.len()).map_err(|_| "a value of two gigabytes".to_owned())?;
+    let length = i32::try_from(value.len()).map_err(|_| "a value of two gigabytes".to_owned())?;
     bytes.put_i32(length);
     bytes.put_slice(value);
     Ok(())
 }
 
-fn field(array: &ArrayRef, row: usize, format: &Format, bytes: &mut BytesMut) -> Result<(), String> {
+fn field(
+    array: &ArrayRef,
+    row: usize,
+    format: &Format,
+    bytes: &mut BytesMut,
+) -> Result<(), String> {
     if array.is_null(row) {
         bytes.put_i32(-1);
         return Ok(());
     }
     match format {
         Format::Bool => sized(bytes, &[u8::from(array.as_boolean().value(row))]),
-        Format::Int2 => {
-            sized(bytes, &array.as_primitive::<Int16Type>().value(row).to_be_bytes())
-        }
-        Format::Int4 => {
-            sized(bytes, &array.as_primitive::<Int32Type>().value(row).to_be_bytes())
-        }
-        Format::Int8 => {
-            sized(bytes, &array.as_primitive::<Int64Type>().value(row).to_be_bytes())
-        }
+        Format::Int2 => sized(bytes, &array.as_primitive::<Int16Type>().value(row).to_be_bytes()),
+        Format::Int4 => sized(bytes, &array.as_primitive::<Int32Type>().value(row).to_be_bytes()),
+        Format::Int8 => sized(bytes, &array.as_primitive::<Int64Type>().value(row).to_be_bytes()),
         Format::Float4 => {
             sized(bytes, &array.as_primitive::<Float32Type>().value(row).to_be_bytes())
         }
@@ -337,9 +342,8 @@ mod tests {
                 assert_eq!(read, value, "{value} {scale}");
             }
         }
-        let text = |value, scale| {
-            Numeric::try_new(&numeric(value, scale)).unwrap().to_text().unwrap()
-        };
+        let text =
+            |value, scale| Numeric::try_new(&numeric(value, scale)).unwrap().to_text().unwrap();
         assert_eq!(text(-5, 3), "-0.005");
         assert_eq!(text(1_234_567, 2), "12345.67");
         assert_eq!(text(0, 2), "0.00");

@@ -135,9 +135,8 @@ impl RemoteSqlExec {
             partitions: self.properties.partitioning.partition_count(),
             rows: self.statistics.num_rows.get_value().copied(),
         };
-        serde_json::to_vec(&sent).map_err(|e| {
-            Error::new(ErrorKind::Invalid, "a scan cannot be sent").with_source(e)
-        })
+        serde_json::to_vec(&sent)
+            .map_err(|e| Error::new(ErrorKind::Invalid, "a scan cannot be sent").with_source(e))
     }
 
     pub(super) fn decode(database: Arc<Database>, bytes: &[u8]) -> Result<Self, Error> {

@@ -291,3 +291,72 @@ impl Reader<'_> {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::{Rules, Settings};
+    use crate::connector::{ConnectorOptions, Secret};
+
+    fn open(options: &[(&str, &str)]) -> Result<Settings, String> {
+        let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let secret = Secret { value: "hidden".into(), reference: "env('P')".into() };
+        let given = ConnectorOptions {
+            catalog: "sales".into(),
+            options,
+            secrets: BTreeMap::from([("password".to_owned(), secret)]),
+            metadata_ttl: Duration::from_secs(60),
+        };
+        Settings::try_new(given, Rules::default()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_address_is_taken_apart() {
+        let found = open(&[("url", "postgres://a%40b@[::1]:6543/my%20db")]).unwrap();
+        let place = (found.user.as_str(), found.host.as_str(), found.port, found.database.as_str());
+        assert_eq!(place, ("a@b", "::1", 6543, "my db"));
+        let found = open(&[("url", "postgresql://h"), ("user", "u"), ("database", "d")]).unwrap();
+        assert_eq!((found.port, found.user.as_str(), found.connections_max), (5432, "u", 8));
+        assert_eq!(found.shown.iter().find(|(k, _)| k == "password").unwrap().1, "env('P')");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_right() {
+        let url = ("url", "postgres://u@h/d");
+        let cases: &[(&[(&str, &str)], &[&str])] = &[
+            (&[], &["`url` is missing"]),
+            (&[("url", "mysql://h/d")], &["mysql", "postgres://"]),
+            (&[("url", "postgres://u:topsecret@h/d")], &["holds a password", "`password`"]),
+            (&[("url", "postgres://u@h/d?sslmode=require")], &["parameters", "options"]),
+            (&[("url", "postgres://h/d")], &["`user` is missing"]),
+            (&[("url", "postgres://u@h")], &["`database` is missing"]),
+            (&[url, ("sslmod", "x")], &["no option `sslmod`", "sslmode"]),
+            (&[url, ("sslmode", "allow")], &["\"allow\"", "verify-full"]),
+            (&[url, ("connections_max", "0")], &["`connections_max`", "1 to 1000"]),
+            (&[url, ("connect_timeout_seconds", "11")], &["1 to 10"]),
+            (&[url, ("numeric", "float")], &["decimal, text"]),
+            (&[url, ("password", "x")], &["plain text", "env("]),
+        ];
+        for (options, pieces) in cases {
+            let error = open(options).unwrap_err();
+            for piece in *pieces {
+                assert!(error.contains(piece), "{options:?}: {error}");
+            }
+            assert!(!error.contains("topsecret") && !error.contains("hidden"), "{error}");
+        }
+    }
+
+    #[test]
+    fn verifying_needs_certificates() {
+        let url = ("url", "postgres://u@h/d");
+        for mode in ["verify-ca", "verify-full"] {
+            let settings = open(&[url, ("sslmode", mode)]).unwrap();
+            let error = super::super::tls::connector(&settings).err().unwrap().to_string();
+            assert!(error.contains("sslrootcert"), "{error}");
+        }
+        let settings = open(&[url, ("sslmode", "require")]).unwrap();
+        assert!(super::super::tls::connector(&settings).is_ok());
+    }
+}

@@ -44,7 +44,10 @@ pub(super) fn checked(name: &str) -> Result<String, Error> {
     } else {
         return Ok(identifier(name));
     };
-    Err(Error::new(ErrorKind::Invalid, format!("name {name:?} {problem}: PostgreSQL has no such name")))
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!("name {name:?} {problem}: PostgreSQL has no such name"),
+    ))
 }
 
 /// A relation whose names mean themselves.
@@ -58,8 +61,13 @@ mod tests {
 
     #[test]
     fn names_and_texts_stay_within_their_quotes() {
-        assert_eq!(checked("a\"; DROP TABLE x; --").ok().as_deref(), Some("\"a\"\"; DROP TABLE x; --\""));
-        assert!(checked(&"x".repeat(64)).is_err() && checked("").is_err() && checked("\0").is_err());
+        assert_eq!(
+            checked("a\"; DROP TABLE x; --").ok().as_deref(),
+            Some("\"a\"\"; DROP TABLE x; --\"")
+        );
+        assert!(
+            checked(&"x".repeat(64)).is_err() && checked("").is_err() && checked("\0").is_err()
+        );
         assert_eq!(text("it's").as_deref(), Some("'it''s'"));
         assert_eq!(text("\\' OR 1").as_deref(), Some("E'\\\\'' OR 1'"));
         assert_eq!(text("a\0"), None);

@@ -74,7 +74,10 @@ impl RemoteWriteExec {
         Self { database, target, input, properties, started: Arc::default() }
     }
 
-    fn with_input(&self, mut children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
+    fn with_input(
+        &self,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let Some(input) = children.pop() else {
             return Err(Error::new(ErrorKind::Invalid, "RemoteWriteExec has one input").into());
         };

@@ -3,5 +3,12 @@
 use fjord_tests::postgres as server;
 
 mod world;
+mod wire;
+mod random;
 mod types;
 mod pushdown;
+mod failures;
+mod writes;
+mod names;
+mod differential;
+mod encryption;

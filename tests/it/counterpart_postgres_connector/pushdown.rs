@@ -54,7 +54,7 @@ const PUSHED: &[(&str, &[&str])] = &[
     ),
     (
         "SELECT id, note FROM orders ORDER BY note DESC NULLS FIRST, id LIMIT 9",
-        &["ORDER BY \"note\" COLLATE \"C\" DESC NULLS FIRST, c0 ASC NULLS LAST LIMIT 9"],
+        &["ORDER BY \"note\" COLLATE \"C\" DESC NULLS FIRST, c0 ASC LIMIT 9"],
     ),
     (
         "SELECT region, sum(amount) s FROM orders GROUP BY region ORDER BY s DESC, region LIMIT 2",

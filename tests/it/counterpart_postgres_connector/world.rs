@@ -11,7 +11,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use fjord_connectors::connector::{Connector, ConnectorKind, ConnectorOptions, RemoteName, Secret};
-use fjord_connectors::postgres::Postgres;
+use fjord_connectors::postgres::{Postgres, Rules};
 
 /// A database, empty at first.
 #[derive(Debug)]
@@ -37,8 +37,21 @@ impl Remote {
         self.open_at(self.database.port(), options).unwrap()
     }
 
+    pub(super) fn open_with(&self, rules: Rules, options: &[(&str, &str)]) -> Arc<dyn Connector> {
+        self.open_kind(&Postgres::with_rules(rules), self.database.port(), options).unwrap()
+    }
+
     pub(super) fn open_at(
         &self,
+        port: u16,
+        options: &[(&str, &str)],
+    ) -> Result<Arc<dyn Connector>, fjord_connectors::Error> {
+        self.open_kind(&Postgres::default(), port, options)
+    }
+
+    fn open_kind(
+        &self,
+        kind: &Postgres,
         port: u16,
         options: &[(&str, &str)],
     ) -> Result<Arc<dyn Connector>, fjord_connectors::Error> {
@@ -48,7 +61,7 @@ impl Remote {
             value: self.database.password().expose().to_owned(),
             reference: "env('SALES_PASSWORD')".to_owned(),
         };
-        Postgres::default().open(ConnectorOptions {
+        kind.open(ConnectorOptions {
             catalog: "sales".to_owned(),
             options: all,
             secrets: BTreeMap::from([("password".to_owned(), password)]),
@@ -103,14 +116,21 @@ pub(super) async fn rows(
 /// What the database is asked in `sql`, a line for each scan.
 pub(super) async fn remote_sql(ctx: &SessionContext, sql: &str) -> Vec<String> {
     let plan = ctx.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-    displayable(plan.as_ref())
-        .indent(false)
-        .to_string()
-        .lines()
+    remote_lines(&displayable(plan.as_ref()).indent(false).to_string())
+}
+
+/// The same of a plan that is shown.
+pub(super) fn remote_lines(plan: &str) -> Vec<String> {
+    plan.lines()
         .filter_map(|line| {
             Some(line.split_once("RemoteSqlExec: catalog=sales, sql=")?.1.to_owned())
         })
         .collect()
+}
+
+/// A relation of the schema that is there from the beginning.
+pub(super) fn public(name: &str) -> RemoteName {
+    RemoteName { schema: "public".to_owned(), name: name.to_owned() }
 }
 
 /// The rows as text, sorted.
