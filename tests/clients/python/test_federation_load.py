@@ -158,8 +158,8 @@ def test_e1_a_connection_that_breaks_in_the_middle_is_an_error_and_never_a_short
                     seen += batch.num_rows
                 assert seen == ROWS, f"{seen} rows of {ROWS}"
             except (flight_sql.Error, OSError) as e:
-                # The other partitions of the scan may be told first that it is given up.
-                assert "sales" in str(e) or "given up" in str(e), e
+                # Which part of the scan is told first, and so what it says, is chance.
+                assert "Unavailable" in str(e), e
                 errors += 1
     assert errors, "every result was whole before its connections broke"
     database.assert_quiet_within(10)
