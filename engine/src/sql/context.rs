@@ -19,6 +19,7 @@ use sqlparser::ast::ObjectName;
 use tokio::sync::OnceCell;
 
 use super::files::{FilePolicy, SessionFiles};
+use super::foreign::object::ObjectName3;
 use super::pins::{Pins, pinned_view};
 use super::variables::{SharedVariables, Variables};
 use crate::access::AccessPolicy;
@@ -307,6 +308,21 @@ impl StatementContext {
         let Some(table) = catalog.table(name).await? else { return Ok(None) };
         let kept = once.get_or_init(|| std::future::ready(table)).await;
         Ok(Some(Arc::clone(kept)))
+    }
+
+    /// The stored name of a database's relation that the statement reads, if `name` means one alone.
+    pub(crate) fn foreign_origin(&self, name: &ObjectName3) -> Option<[String; 3]> {
+        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+        let foreign = self.seen.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alike = foreign.iter().filter(|((catalog, relation), opened)| {
+            opened.get().is_some()
+                && *catalog == name.catalog
+                && same(&relation.schema, &name.schema)
+                && same(&relation.name, &name.table)
+        });
+        let ((catalog, relation), _) = alike.next()?;
+        let origin = [catalog.clone(), relation.schema.clone(), relation.name.clone()];
+        alike.next().is_none().then_some(origin)
     }
 
     /// Completes the name of a schema with the current catalog.

@@ -13,11 +13,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
+use fjord_engine::foreign::definition::holds_password;
 
 use self::landing::{Landing, write_landing};
 use self::steps::{Pipeline, Step};
 use crate::cli::DemoArgs;
 use crate::compose::Lakehouse;
+use crate::config::ConfigError;
 use crate::config::environment::variable;
 use crate::report::{error_text, note};
 use crate::shell::is_broken_pipe;
@@ -54,7 +56,18 @@ const AFTERWARDS: &str = "
 const SNAPSHOTS: &str = include_str!("5_snapshots.sql");
 
 /// Runs the demo.
+///
+/// # Errors
+/// A [`ConfigError`] for a URL with a password in it.
 pub(crate) async fn run(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<ExitCode> {
+    // Before the demo could show a statement that holds it.
+    if arguments.postgres.as_deref().is_some_and(holds_password) {
+        let problem = format!(
+            "the URL holds a password; accepted: postgres://USER@HOST:PORT/DATABASE, and the password \
+             in the variable {PASSWORD}"
+        );
+        return Err(ConfigError::new("--postgres (or FJORD_DEMO_POSTGRES)", "", problem).into());
+    }
     let work = Box::pin(tell(lakehouse, arguments));
     tokio::select! {
         told = work => match told {

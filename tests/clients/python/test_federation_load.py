@@ -158,10 +158,18 @@ def test_e1_a_connection_that_breaks_in_the_middle_is_an_error_and_never_a_short
                     seen += batch.num_rows
                 assert seen == ROWS, f"{seen} rows of {ROWS}"
             except (flight_sql.Error, OSError) as e:
-                assert "sales" in str(e), e
+                # Which part of the scan is told first, and so what it says, is chance.
+                assert "Unavailable" in str(e), e
                 errors += 1
     assert errors, "every result was whole before its connections broke"
     database.assert_quiet_within(10)
-    with connect(server) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM sales.public.big")
-        assert cursor.fetchall() == [(ROWS,)]
+    # What was in the pool is gone; statements find their way to new connections.
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with connect(server) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM sales.public.big")
+                assert cursor.fetchall() == [(ROWS,)]
+                return
+        except flight_sql.Error:
+            assert time.monotonic() < deadline

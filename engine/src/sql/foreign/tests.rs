@@ -156,6 +156,22 @@ async fn two_tables_whose_names_differ_by_case_are_two_in_one_query() {
 }
 
 #[tokio::test]
+async fn columns_of_a_database_say_where_they_come_from() {
+    let f = fixture().await;
+    let origin = |batches: Vec<RecordBatch>| {
+        let schema = batches[0].schema();
+        let metadata = schema.field(0).metadata().clone();
+        crate::query::ORIGIN_KEYS
+            .map(|key| metadata.get(key).cloned().unwrap_or_default())
+            .join("/")
+    };
+    let sql = "SELECT ID FROM sales.PUBLIC.orders";
+    assert_eq!(origin(rows(&f.session, sql).await), "sales/public/Orders");
+    let sql = "SELECT n FROM sales.public.\"Twin\"";
+    assert_eq!(origin(rows(&f.session, sql).await), "sales/public/Twin");
+}
+
+#[tokio::test]
 async fn joins_views_and_ctes_cross_the_border() {
     let f = fixture().await;
     let s = &f.session;
