@@ -64,7 +64,15 @@ impl StagedTable {
         let metadata = TableMetadata::clone(self.table.metadata()).into_builder(None);
         let built = metadata.set_properties(properties.clone())?.build()?;
         self.table = Table::staged(self.table.name().clone(), built.metadata);
-        self.updates.push(TableUpdate::SetProperties { updates: properties });
+        // One update: Nessie takes no second of the kind.
+        let known = self.updates.iter_mut().find_map(|update| match update {
+            TableUpdate::SetProperties { updates } => Some(updates),
+            _ => None,
+        });
+        match known {
+            Some(known) => known.extend(properties),
+            None => self.updates.push(TableUpdate::SetProperties { updates: properties }),
+        }
         Ok(self)
     }
 }

@@ -172,6 +172,13 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     /// The table's current metadata. `NotFound` says when the name is a view instead.
     async fn load_table(&self, name: &TableName) -> Result<Table>;
 
+    /// Gets ready for the files of a table that is not there yet: a catalog that vends credentials
+    /// is asked for those of its location.
+    async fn prepare_files(&self, staged: &Table) -> Result<()> {
+        let _unused = staged;
+        Ok(())
+    }
+
     /// Makes a table of metadata that is there already; it is read by the implementation, which
     /// refuses what is no table. `AlreadyExists` as a create.
     async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {

@@ -243,6 +243,24 @@ def test_versions_are_references_of_nessies(tmp_path, schema):
     assert fjord.rows(f"{there} CREATE TABLE iceberg.\"default\".x AS SELECT 1 AS a; SELECT a FROM iceberg.\"default\".x") == ["1"]
 
 
+def test_plain_files_become_tables_of_nessies(tmp_path, pyiceberg, schema):
+    fjord = Fjord(tmp_path, URI)
+    plain = f"s3://{s3('BUCKET')}/plain/{schema}"
+    fjord.rows(f"""CREATE SCHEMA nessie.{schema};
+        COPY (SELECT CAST(1 AS bigint) AS id, 'x' AS v) TO '{plain}/p=1/a.parquet' (FORMAT parquet);
+        COPY (SELECT CAST(2 AS bigint) AS id, 'y' AS v) TO '{plain}/p=2/b.parquet' (FORMAT parquet);
+        CREATE TABLE nessie.{schema}.t (id bigint, v varchar, p int) PARTITIONED BY (p);
+        CALL nessie.system.add_files('{schema}.t', '{plain}');
+        CALL nessie.system.snapshot('{plain}', '{schema}.snap'); SELECT 1""")
+    for name in ("t", "snap"):
+        assert fjord.rows(f"SELECT id, v, p FROM nessie.{schema}.{name} ORDER BY id") == ["1,x,1", "2,y,2"]
+        assert ids_of(pyiceberg, f"{schema}.{name}") == [1, 2]
+    again = fjord.run(f"CALL nessie.system.add_files('{schema}.t', '{plain}')")
+    assert again.returncode == 1 and "already" in again.stderr
+    nowhere = fjord.run(f"SET nessie_reference = 'nosuch'; SHOW TABLES FROM nessie.{schema}")
+    assert nowhere.returncode == 1 and "nosuch" in nowhere.stderr, nowhere.stderr
+
+
 def test_a_table_is_registered(tmp_path, pyiceberg, schema):
     fjord = Fjord(tmp_path, URI)
     fjord.rows(f"CREATE SCHEMA nessie.{schema}; CREATE TABLE nessie.{schema}.t (id bigint); INSERT INTO nessie.{schema}.t VALUES (1); SELECT 1")

@@ -256,6 +256,10 @@ impl Metastore for FaultMetastore {
         !self.has_references && self.inner.has_table_references()
     }
 
+    async fn prepare_files(&self, staged: &Table) -> Result<()> {
+        self.inner.prepare_files(staged).await
+    }
+
     async fn connect(&self) -> Result<()> {
         self.inner.connect().await
     }

@@ -13,6 +13,7 @@ mod auth;
 mod endpoint;
 mod client;
 mod names;
+mod told;
 mod vended;
 mod namespaces;
 mod tables;
@@ -172,6 +173,10 @@ impl Metastore for Rest {
 
     async fn commit_together(&self, commits: Vec<TableCommit>) -> Result<()> {
         self.apply_together(commits).await
+    }
+
+    async fn prepare_files(&self, staged: &Table) -> Result<()> {
+        self.ask_for_new(staged).await
     }
 
     async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {

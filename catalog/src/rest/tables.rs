@@ -11,7 +11,7 @@ use super::client::Call;
 use super::endpoint::{Endpoint, encode_namespace};
 use super::failure::{Effect, unclear};
 use super::names::{collection, path, what};
-use super::vended::Told;
+use super::told::Told;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::parse_table_metadata;
 use crate::metastore::{EntryKind, TableCommit};

@@ -175,21 +175,21 @@ fn factors(from: &TableWithJoins) -> impl Iterator<Item = &TableFactor> {
 
 fn is_natural(join: &sqlparser::ast::Join) -> bool {
     use JoinOperator as J;
-    let constraint = match &join.join_operator {
-        J::Join(c)
-        | J::Inner(c)
-        | J::Left(c)
-        | J::LeftOuter(c)
-        | J::Right(c)
-        | J::RightOuter(c)
-        | J::FullOuter(c)
-        | J::Semi(c)
-        | J::LeftSemi(c)
-        | J::RightSemi(c)
-        | J::Anti(c)
-        | J::LeftAnti(c)
-        | J::RightAnti(c) => c,
-        _ => return false,
+    let (J::Join(constraint)
+    | J::Inner(constraint)
+    | J::Left(constraint)
+    | J::LeftOuter(constraint)
+    | J::Right(constraint)
+    | J::RightOuter(constraint)
+    | J::FullOuter(constraint)
+    | J::Semi(constraint)
+    | J::LeftSemi(constraint)
+    | J::RightSemi(constraint)
+    | J::Anti(constraint)
+    | J::LeftAnti(constraint)
+    | J::RightAnti(constraint)) = &join.join_operator
+    else {
+        return false;
     };
     matches!(constraint, JoinConstraint::Natural)
 }

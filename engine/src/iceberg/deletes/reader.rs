@@ -27,6 +27,9 @@ use crate::iceberg::guard::stored_error;
 /// Rows of a delete file that are decoded at a time.
 const BATCH_ROWS: usize = 8192;
 
+/// Where a column is in the file, if it is there, and how it is read.
+type Placed = (Option<usize>, Arc<dyn PhysicalExpr>);
+
 /// Reads delete files of one table.
 #[derive(Debug)]
 pub(super) struct DeleteReader {
@@ -112,7 +115,7 @@ impl DeleteReader {
         physical: &Arc<Schema>,
         fields: &[FieldRef],
         optional: &[FieldRef],
-    ) -> Result<Vec<(Option<usize>, Arc<dyn PhysicalExpr>)>> {
+    ) -> Result<Vec<Placed>> {
         let all: Vec<FieldRef> = fields.iter().chain(optional).map(Arc::clone).collect();
         let logical = Arc::new(Schema::new(all.clone()));
         let adapter = self.adapters.create(Arc::clone(&logical), Arc::clone(physical))?;
