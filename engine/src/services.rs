@@ -2,7 +2,7 @@
 //! one place that builds a DataFusion session.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use datafusion::execution::context::SessionState;
@@ -16,6 +16,7 @@ use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
 use fjord_connectors::relation::FileRelation;
 
+use crate::cluster::{Cluster, ClusterOptions};
 use crate::cooperate::GiveWay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lateral::UnnestBeside;
@@ -52,6 +53,7 @@ pub(crate) struct Services {
     pub(crate) base_config: SessionConfig,
     pub(crate) queries: Queries,
     catalogs: RwLock<Vec<Catalog>>,
+    cluster: OnceLock<Arc<Cluster>>,
     template: SessionState,
     _spill: SpillDir,
 }
@@ -89,8 +91,37 @@ impl Services {
         let aggregates = template.aggregate_functions().get_or_insert_default();
         aggregates.extend(numbers::aggregate_functions());
         let template = template.build();
-        let catalogs = RwLock::default();
-        Self { storage, file_relations, base_config, queries, catalogs, template, _spill: spill }
+        let (catalogs, cluster) = (RwLock::default(), OnceLock::new());
+        Self {
+            storage,
+            file_relations,
+            base_config,
+            queries,
+            catalogs,
+            cluster,
+            template,
+            _spill: spill,
+        }
+    }
+
+    /// Becomes a coordinator.
+    pub(crate) fn coordinate(&self, options: ClusterOptions) -> Result<Arc<Cluster>> {
+        let (fingerprint, storage) = (self.fingerprint()?, self.storage.clone());
+        let cluster = Arc::new(Cluster::new(options, fingerprint, storage));
+        self.cluster.set(Arc::clone(&cluster)).map_err(|_| {
+            Error::new(ErrorKind::AlreadyExists, "the engine coordinates a cluster already")
+        })?;
+        Ok(cluster)
+    }
+
+    /// The cluster, if there is one.
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.get()
+    }
+
+    /// What all operators of the process run in.
+    pub(crate) fn runtime_env(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(self.template.runtime_env())
     }
 
     /// The DataFusion session of one statement, started at `now`.

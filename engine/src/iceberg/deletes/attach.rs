@@ -57,7 +57,7 @@ pub(super) struct StoredDeletes {
     /// Rows that it deletes, by the manifest.
     pub(super) records: u64,
     /// Whether it deletes from one data file only.
-    names_one: bool,
+    pub(super) names_one: bool,
     pub(super) key: DeleteKey,
 }
 
