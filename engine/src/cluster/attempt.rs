@@ -20,7 +20,7 @@ use crate::halting::halting;
 use crate::iceberg::write::delete_files;
 
 /// Attempts at one statement.
-const ATTEMPTS_MAX: usize = 3;
+const ATTEMPTS_MAX: u32 = 3;
 /// Rows are held back so long, and so much of them, before the first is handed out: until then another
 /// attempt can take the place of one that failed.
 const HELD_TIME: Duration = Duration::from_secs(2);
@@ -47,10 +47,14 @@ pub(super) async fn run(
         let Some(spread) = next.take() else {
             return run_here(&work, context, rows).await;
         };
+        let stages = work.cluster.running_stages();
+        let running = stages.begin(spread.plan.as_ref(), work.query_id, attempt);
         let Err(Failed { error, is_seen }) = attempt_at(&work, &spread, &context, &rows).await
         else {
+            running.finish();
             return Ok(());
         };
+        drop(running);
         if rows.is_closed() || !is_lost_worker(&error) {
             return Err(error);
         }

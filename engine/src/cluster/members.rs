@@ -10,6 +10,7 @@ use url::Url;
 use super::channel::Channels;
 use super::node::NodeAuth;
 use super::registry::{Registration, Registry, WorkerInfo};
+use super::stages::{StageInfo, Stages};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a worker may take to answer when somebody asks whether it is lost.
@@ -49,13 +50,15 @@ pub struct Cluster {
     storage: Storage,
     registry: Registry,
     channels: Channels,
+    stages: Stages,
 }
 
 impl Cluster {
     pub(crate) fn new(options: ClusterOptions, fingerprint: Arc<str>, storage: Storage) -> Self {
         let registry = Registry::new(&options.workers);
         let channels = Channels::new(Arc::clone(&options.auth), Arc::clone(&fingerprint));
-        Self { options, fingerprint, storage, registry, channels }
+        let stages = Stages::default();
+        Self { options, fingerprint, storage, registry, channels, stages }
     }
 
     /// Takes what a worker says of itself; whether it is new. Whoever calls has checked that it
@@ -84,6 +87,15 @@ impl Cluster {
     /// Every worker that is known.
     pub fn workers(&self) -> Vec<WorkerInfo> {
         self.registry.list()
+    }
+
+    /// The latest stages that ran on workers.
+    pub fn stages(&self) -> Vec<StageInfo> {
+        self.stages.list()
+    }
+
+    pub(super) fn running_stages(&self) -> &Stages {
+        &self.stages
     }
 
     pub(super) fn options(&self) -> &ClusterOptions {

@@ -20,13 +20,17 @@ mod failure;
 mod attempt;
 mod exec;
 mod members;
+mod stages;
+mod explain;
 mod worker;
 
 pub use exec::{remote_stages, stored_files};
 pub use members::{Cluster, ClusterOptions};
 pub use node::{NODE_HEADER, NodeAuth};
 pub use registry::{Registration, WorkerInfo, WorkerState};
+pub use stages::{StageInfo, StageState};
 pub use worker::{WorkerNode, WorkerOptions};
 
 pub(crate) use exec::ClusterExec;
+pub(crate) use explain::{explain, figures};
 pub(crate) use place::{Placement, place};

@@ -103,6 +103,23 @@ pub(crate) fn execute_in(
     })
 }
 
+/// A query's plan on workers; `None` where it runs in one place.
+pub(crate) fn spread(
+    ctx: &StatementContext,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<ClusterExec>>> {
+    let Some(cluster) = ctx.services.cluster() else { return Ok(None) };
+    Ok(match place(cluster, &plan, &ctx.state)? {
+        Placement::Local(_) => None,
+        Placement::Spread(spread) => {
+            let query = ctx.query();
+            let of_query = (query.map(QueryHandle::switch), query.map(QueryHandle::id));
+            let (cluster, state) = (Arc::clone(cluster), Arc::clone(&ctx.state));
+            Some(Arc::new(ClusterExec::new(cluster, plan, spread, state, None, of_query)))
+        }
+    })
+}
+
 /// The plan on workers, where there are some and it is worth it; else as it is. Of a statement that
 /// writes, the commit stays here.
 fn on_workers(

@@ -7,6 +7,7 @@ mod duration;
 mod reader;
 mod secret;
 mod limits;
+mod cluster;
 mod telemetry;
 mod server;
 mod tls;
@@ -18,6 +19,7 @@ mod rest;
 mod file;
 
 pub use auth::{AuthConfig, JwtConfig, JwtKeys, MtlsConfig};
+pub use cluster::ClusterConfig;
 pub use error::ConfigError;
 pub use file::{CatalogConfig, CatalogKind, Config, parse};
 pub use grant::{Grant, WriteScope};
