@@ -11,6 +11,7 @@ mod process;
 mod whole;
 mod proxy;
 mod counterpart_s3;
+mod cluster;
 mod conflicts;
 mod counterpart_postgres;
 mod damage;

@@ -64,9 +64,9 @@ impl SltSession {
     }
 
     /// Counts a query, and says why it stayed here.
-    async fn count(&self, sql: &str, result: &QueryResult) -> Result<(), Error> {
-        let (Some(spread), Some(plan)) = (&self.spread, &result.plan) else { return Ok(()) };
-        if result.kind != ResultKind::Rows || spread.count(plan) {
+    async fn count(&self, sql: &str, plan: Arc<dyn ExecutionPlan>) -> Result<(), Error> {
+        let Some(spread) = &self.spread else { return Ok(()) };
+        if spread.count(&plan) {
             return Ok(());
         }
         let explained = self.session.parse(&format!("EXPLAIN FORMAT DISTRIBUTED {sql}"))?;
@@ -94,7 +94,9 @@ impl AsyncDB for SltSession {
             return Err(Error::new(ErrorKind::Syntax, "one statement a record, please"));
         };
         let result = self.session.submit(statement, "slt").await?;
-        self.count(sql, &result).await?;
+        if let (ResultKind::Rows, Some(plan)) = (&result.kind, result.plan.clone()) {
+            self.count(sql, plan).await?;
+        }
         output(result).await
     }
 

@@ -201,3 +201,23 @@ fn decode_table(message: WriteMessage) -> Result<Table> {
     let name = TableName::new(namespace, &message.name).map_err(failed)?;
     Ok(Table::staged(name, metadata))
 }
+
+/// The plan as another process would have it: encoded, and decoded in `context`.
+#[cfg(test)]
+pub(crate) fn sent(
+    plan: &Arc<dyn ExecutionPlan>,
+    context: &TaskContext,
+    storage: &Storage,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    use datafusion_proto::bytes::{
+        physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
+    };
+    use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
+
+    let codec = FjordCodec::new(storage.clone());
+    let encoding = DeduplicatingProtoConverter::default();
+    let bytes =
+        physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &codec, &encoding)?;
+    let decoding = DeduplicatingProtoConverter::default();
+    physical_plan_from_bytes_with_proto_converter(&bytes, context, &codec, &decoding)
+}

@@ -31,6 +31,8 @@ pub use registry::{Registration, WorkerInfo, WorkerState};
 pub use stages::{StageInfo, StageState};
 pub use worker::{WorkerNode, WorkerOptions};
 
+#[cfg(test)]
+pub(crate) use codec::sent;
 pub(crate) use exec::ClusterExec;
 pub(crate) use explain::{explain, figures};
 pub(crate) use place::{Placement, place};

@@ -8,3 +8,4 @@ mod deletes;
 mod distinct;
 mod pushdown;
 mod rows;
+mod sent;
