@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Works for a server: takes parts of its queries
     Worker(WorkerArgs),
     /// Bronze, silver and gold from a real data set, in seconds
-    Demo,
+    Demo(DemoArgs),
     /// Writes an embedded catalog's schemas, table pointers and views to a new file, while others write
     Backup(BackupArgs),
     /// Puts back what backup has written, into the same catalog or into another
@@ -84,6 +84,14 @@ pub(crate) struct ServeArgs {
     /// Allows listening beyond loopback without authentication or TLS
     #[arg(long, env = "FJORD_INSECURE")]
     pub(crate) insecure: bool,
+}
+
+/// Flags of `fjord demo`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Runs what reads tables on so many workers, started here, and shows it
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub(crate) workers: u8,
 }
 
 /// Flags of `fjord worker`.
@@ -195,7 +203,7 @@ impl Cli {
             Command::Sql(arguments) => arguments.remote.options(self.common.data_dir.as_deref()),
             Command::Serve(_)
             | Command::Worker(_)
-            | Command::Demo
+            | Command::Demo(_)
             | Command::Backup(_)
             | Command::Restore(_)
             | Command::Passwd(_) => Ok(None),

@@ -66,9 +66,9 @@ async fn run_command(
 ) -> anyhow::Result<ExitCode> {
     match command {
         Command::Sql(arguments) => sql::run(arguments, settings, remote).await,
-        Command::Demo => {
+        Command::Demo(arguments) => {
             let lakehouse = Lakehouse::open(settings).await?;
-            let code = demo::run(&lakehouse).await;
+            let code = demo::run(&lakehouse, arguments.workers).await;
             lakehouse.close().await;
             code
         }

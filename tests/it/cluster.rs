@@ -232,3 +232,44 @@ async fn settings_of_the_session_hold_on_workers() {
     assert_eq!(stages, 0, "the gate of the session was not asked");
     assert_eq!(there, here);
 }
+
+/// Hazard: with a single partition no exchange stands below an aggregate or a limit; cut into tasks,
+/// each task would take its share for the whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_means_all_rows_runs_in_one_task() {
+    let workers = Workers::start(3).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let lake_options = fjord_tests::lake::LakeOptions::default();
+    let lake = Lake::open(directory.path(), lake_options, |metastore| metastore).await.unwrap();
+    lake.run(
+        "CREATE TABLE one AS SELECT v AS k, v % 3 AS g FROM generate_series(1, 1000) g(v);
+         CREATE TABLE many AS SELECT v AS k FROM generate_series(1, 50) g(v);
+         INSERT INTO many SELECT k + 50 FROM many",
+    )
+    .await
+    .unwrap();
+    lake.engine().coordinate(workers.options()).unwrap();
+    let session = lake.session();
+    let mut spread = 0;
+    for partitions in [1, 2, 4] {
+        for (sql, expected) in [
+            ("SELECT count(*) FROM (SELECT k FROM one LIMIT 7)", "7"),
+            ("SELECT sum(a.n) FROM (SELECT count(*) AS n FROM one) a, many", "100000"),
+            ("SELECT count(*) FROM many m JOIN (SELECT g, count(*) AS n FROM one GROUP BY g) a ON m.k = a.g", "2"),
+            ("SELECT count(*) FROM (SELECT k FROM many ORDER BY k LIMIT 9) a JOIN one b ON a.k = b.k", "9"),
+            ("SELECT count(*) FROM (SELECT row_number() OVER (ORDER BY k) AS r FROM one) x JOIN many m ON x.r = m.k", "100"),
+            ("SELECT count(*) FROM (SELECT DISTINCT g FROM one UNION ALL SELECT k FROM many)", "103"),
+        ] {
+            let set = format!("SET target_partitions = {partitions}");
+            let statement = session.parse(&set).unwrap().remove(0);
+            drop(session.execute(&statement).await.unwrap());
+            let statement = session.parse(sql).unwrap().remove(0);
+            let result = session.execute(&statement).await.unwrap();
+            spread += result.plan.as_ref().map_or(0, remote_stages);
+            let rows: Vec<_> = result.stream.try_collect().await.unwrap();
+            let found = pretty_format_batches(&rows).unwrap().to_string();
+            assert!(found.contains(&format!("| {expected} ")), "{partitions}: {sql}\n{found}");
+        }
+    }
+    assert!(spread > 0, "nothing ran on workers");
+}

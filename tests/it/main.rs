@@ -17,6 +17,7 @@ mod counterpart_postgres;
 mod damage;
 mod parquet_damage;
 mod deep;
+mod deploy;
 mod hazards;
 mod faults;
 #[cfg(feature = "failpoints")]

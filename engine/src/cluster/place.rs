@@ -34,6 +34,9 @@ use crate::error::Result;
 use crate::iceberg::wire::{scan_of, unshippable};
 use crate::session_settings::SessionSettings;
 
+/// Letters of a reason that a library gives.
+const REASON_CHARS_MAX: usize = 300;
+
 /// Where a plan runs.
 #[derive(Debug)]
 pub(crate) enum Placement {
@@ -89,7 +92,7 @@ pub(crate) fn place(
         return Ok(Placement::Local("the plan has a single task".to_owned()));
     }
     if let Err(e) = try_to_send(&planned, &state) {
-        return Ok(Placement::Local(format!("it cannot be sent: {}", e.strip_backtrace())));
+        return Ok(Placement::Local(format!("it cannot be sent: {}", shortened(&e))));
     }
     let stages = count_stages(&planned);
     Ok(Placement::Spread(Spread { plan: planned, state, workers, stages }))
@@ -184,6 +187,12 @@ fn try_to_send(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> DfResult<
         Ok(TreeNodeRecursion::Jump)
     })?;
     Ok(())
+}
+
+/// Why, without the plan that the library repeats.
+fn shortened(e: &datafusion::error::DataFusionError) -> String {
+    let text = e.strip_backtrace();
+    text.split(". Plan: ").next().unwrap_or_default().chars().take(REASON_CHARS_MAX).collect()
 }
 
 /// The plan as the first task of each stage gets it.

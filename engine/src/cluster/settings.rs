@@ -8,8 +8,9 @@ use datafusion::error::Result;
 
 use crate::session_settings::SessionSettings;
 
-/// What settings that travel begin with; those of the library itself travel by themselves.
-const CARRIED: [&str; 2] = ["datafusion.", "fjord."];
+/// What the names of DataFusion's settings begin with. Those of an extension come without their
+/// prefix, and the library's own travel by themselves.
+const DATAFUSION: &str = "datafusion.";
 
 extensions_options! {
     /// Travels as headers: small, and ASCII.
@@ -36,13 +37,15 @@ impl Carried {
             .collect();
         let mut told = BTreeMap::new();
         for entry in options.entries() {
-            if !CARRIED.iter().any(|prefix| entry.key.starts_with(prefix)) {
-                continue;
-            }
-            let default = defaults.get(&entry.key).cloned().flatten();
+            let Some(default) = defaults.get(&entry.key).cloned() else { continue };
             match entry.value {
                 Some(value) if Some(&value) != default.as_ref() => {
-                    drop(told.insert(entry.key, value));
+                    let is_datafusions = entry.key.starts_with(DATAFUSION);
+                    let key = match is_datafusions {
+                        true => entry.key,
+                        false => format!("{}.{}", SessionSettings::PREFIX, entry.key),
+                    };
+                    drop(told.insert(key, value));
                 }
                 None if default.is_some() => {
                     let key = entry.key;
@@ -102,7 +105,7 @@ mod tests {
     fn settings_arrive_as_they_were() {
         let mut options = defaults();
         options.execution.time_zone = Some("Asia/Tōkyō \"x\" 🜁".to_owned());
-        options.execution.batch_size = 77;
+        options.set("datafusion.execution.batch_size", "77").unwrap();
         options.execution.parquet.pushdown_filters = true;
         options.set("fjord.query_rows_max", "9").unwrap();
         let carried = Carried::of(&options).unwrap();

@@ -7,6 +7,7 @@
 
 mod landing;
 mod steps;
+mod workers;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use anyhow::Result;
 
 use self::landing::{Landing, write_landing};
 use self::steps::{Pipeline, Step};
+use self::workers::LocalWorkers;
 use crate::compose::Lakehouse;
 use crate::report::{error_text, note};
 use crate::shell::is_broken_pipe;
@@ -40,8 +42,8 @@ const LOOK: Step = Step { sql: include_str!("7_look.sql"), title: "What came of 
 const SNAPSHOTS: &str = include_str!("5_snapshots.sql");
 
 /// Runs the demo.
-pub(crate) async fn run(lakehouse: &Lakehouse) -> Result<ExitCode> {
-    let work = Box::pin(tell(lakehouse));
+pub(crate) async fn run(lakehouse: &Lakehouse, workers: u8) -> Result<ExitCode> {
+    let work = Box::pin(tell(lakehouse, workers));
     tokio::select! {
         told = work => match told {
             Ok(()) => Ok(ExitCode::SUCCESS),
@@ -59,7 +61,11 @@ pub(crate) async fn run(lakehouse: &Lakehouse) -> Result<ExitCode> {
     }
 }
 
-async fn tell(lakehouse: &Lakehouse) -> Result<()> {
+async fn tell(lakehouse: &Lakehouse, workers: u8) -> Result<()> {
+    let workers = match workers {
+        0 => None,
+        count => Some(LocalWorkers::start(lakehouse, count).await?),
+    };
     let started = Instant::now();
     let landing = write_landing(&lakehouse.data_dir().join("demo"))?;
     introduce(&landing)?;
@@ -78,6 +84,15 @@ async fn tell(lakehouse: &Lakehouse) -> Result<()> {
     pipeline.define("snapshot", &before.to_string());
     for step in [TRAVEL, LOOK] {
         pipeline.run(step).await?;
+    }
+    if let (Some(workers), Some(cluster)) = (&workers, lakehouse.engine().cluster()) {
+        let stages = cluster.stages();
+        let tasks: u64 = stages.iter().map(|stage| stage.tasks).sum();
+        say(&format!(
+            "\nOn workers: {} stages in {tasks} tasks, on {}.",
+            stages.len(),
+            workers.addresses().join(" and ")
+        ))?;
     }
     say(&format!("\nDone in {:.1} s.\n", started.elapsed().as_secs_f64()))?;
     recommend(lakehouse, before)

@@ -62,7 +62,7 @@ impl Member {
             match self.say(&mut client, &heard).await {
                 Ok(Answer { is_accepted: true, .. }) => {
                     if !is_known {
-                        note(&format!("registered at {}", self.coordinator));
+                        note(&format!("registered at {}", self.coordinator.replace("http://", "grpc://")));
                     }
                     (is_known, was_reached) = (true, true);
                 }

@@ -171,6 +171,10 @@ pub(super) fn session(partitions: usize) -> SessionContext {
 pub(super) async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
     let here = context.sql(sql).await.unwrap().collect().await.unwrap();
     let here = texts(&here);
+    // Times differ, and a recursive query is never sent.
+    if sql.starts_with("EXPLAIN") || sql.contains("RECURSIVE") {
+        return here;
+    }
     let mut there = texts(&rows_there(context, sql).await);
     let is_any = sql.contains("LIMIT") && !sql.contains("ORDER BY");
     if is_any {
