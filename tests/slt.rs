@@ -145,9 +145,8 @@ fn run(file: &Path, cluster: &Cluster) -> Result<()> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let lake = lake(cluster).await?;
-        let mut runner = Runner::new(|| async {
-            Ok(SltSession::new(&lake).counted(cluster.spread.clone()))
-        });
+        let mut runner =
+            Runner::new(|| async { Ok(SltSession::new(&lake).counted(cluster.spread.clone())) });
         // Files reach their lake's directory as `${DATA}`, and what they read as `${FIXTURES}`.
         runner.set_var("DATA".to_owned(), lake.path().display().to_string());
         runner.set_var("WAREHOUSE".to_owned(), lake.catalog().warehouse().to_owned());

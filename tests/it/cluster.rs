@@ -58,9 +58,7 @@ async fn disturbed(rounds: usize, seed: u64) {
     let (mut right, mut told) = (0, 0);
     for round in 0..rounds {
         let mut workers: Vec<WorkerProcess> = (0..3)
-            .map(|i| {
-                WorkerProcess::start(directory.path(), &format!("{round}-{i}")).unwrap()
-            })
+            .map(|i| WorkerProcess::start(directory.path(), &format!("{round}-{i}")).unwrap())
             .collect();
         let mut options = ClusterOptions::new(std::sync::Arc::clone(&auth) as _);
         options.workers = workers.iter().map(|worker| worker.url().clone()).collect();
@@ -116,7 +114,9 @@ async fn disturbed(rounds: usize, seed: u64) {
         }
         assert!(begun.elapsed() < Duration::from_secs(45), "{what}: {:?}", begun.elapsed());
     }
-    measured(&format!("{rounds} workers killed or stopped: {right} right answers, {told} told errors"));
+    measured(&format!(
+        "{rounds} workers killed or stopped: {right} right answers, {told} told errors"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -255,10 +255,22 @@ async fn what_means_all_rows_runs_in_one_task() {
         for (sql, expected) in [
             ("SELECT count(*) FROM (SELECT k FROM one LIMIT 7)", "7"),
             ("SELECT sum(a.n) FROM (SELECT count(*) AS n FROM one) a, many", "100000"),
-            ("SELECT count(*) FROM many m JOIN (SELECT g, count(*) AS n FROM one GROUP BY g) a ON m.k = a.g", "2"),
-            ("SELECT count(*) FROM (SELECT k FROM many ORDER BY k LIMIT 9) a JOIN one b ON a.k = b.k", "9"),
-            ("SELECT count(*) FROM (SELECT row_number() OVER (ORDER BY k) AS r FROM one) x JOIN many m ON x.r = m.k", "100"),
-            ("SELECT count(*) FROM (SELECT DISTINCT g FROM one UNION ALL SELECT k FROM many)", "103"),
+            (
+                "SELECT count(*) FROM many m JOIN (SELECT g, count(*) AS n FROM one GROUP BY g) a ON m.k = a.g",
+                "2",
+            ),
+            (
+                "SELECT count(*) FROM (SELECT k FROM many ORDER BY k LIMIT 9) a JOIN one b ON a.k = b.k",
+                "9",
+            ),
+            (
+                "SELECT count(*) FROM (SELECT row_number() OVER (ORDER BY k) AS r FROM one) x JOIN many m ON x.r = m.k",
+                "100",
+            ),
+            (
+                "SELECT count(*) FROM (SELECT DISTINCT g FROM one UNION ALL SELECT k FROM many)",
+                "103",
+            ),
         ] {
             let set = format!("SET target_partitions = {partitions}");
             let statement = session.parse(&set).unwrap().remove(0);

@@ -23,7 +23,8 @@ fn given(text: &str, command: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut within = false;
     for line in text.lines() {
-        let starts = line.contains(&format!("[\"{command}\"")) || line.trim() == format!("- {command}");
+        let starts =
+            line.contains(&format!("[\"{command}\"")) || line.trim() == format!("- {command}");
         within = starts || (within && line.trim_start().starts_with("- --"));
         if within {
             let words = line.split(|c: char| c.is_whitespace() || "\",[]=".contains(c));
@@ -92,7 +93,8 @@ fn the_image_is_small_and_runs_as_nobody_special() {
     let last = text.rsplit("\nFROM ").next().unwrap();
     assert!(last.contains("slim"), "{last}");
     let user = last.lines().position(|line| line == "USER fjord").expect("no USER");
-    let entry = last.lines().position(|line| line.starts_with("ENTRYPOINT")).expect("no ENTRYPOINT");
+    let entry =
+        last.lines().position(|line| line.starts_with("ENTRYPOINT")).expect("no ENTRYPOINT");
     assert!(user < entry);
     for line in text.lines().filter(|line| line.starts_with("FROM ")) {
         assert!(line.contains(':') && !line.contains(":latest"), "{line}: name a version");

@@ -1,5 +1,8 @@
 //! The driver between `sqllogictest` and a session.
-#![expect(clippy::print_stderr, reason = "why a query ran in one place is for whoever reads the log")]
+#![expect(
+    clippy::print_stderr,
+    reason = "why a query ran in one place is for whoever reads the log"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

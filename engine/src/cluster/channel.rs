@@ -76,9 +76,9 @@ impl Channels {
         let channel = grpc::BoxCloneSyncChannel::new(signed);
         let mut client = grpc::create_worker_client(channel.clone());
         let asked = client.get_worker_info(GetWorkerInfoRequest {});
-        let info = tokio::time::timeout(CONNECT_TIME, asked)
-            .await
-            .map_err(|_| exec_datafusion_err!("worker {url} does not say who it is: transport error"))??;
+        let info = tokio::time::timeout(CONNECT_TIME, asked).await.map_err(|_| {
+            exec_datafusion_err!("worker {url} does not say who it is: transport error")
+        })??;
         if info.version != self.fingerprint.as_ref() {
             let problem = format!(
                 "worker {url} is another version: it is \"{}\", this is \"{}\"",

@@ -216,8 +216,7 @@ pub(crate) fn sent(
 
     let codec = FjordCodec::new(storage.clone());
     let encoding = DeduplicatingProtoConverter::default();
-    let bytes =
-        physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &codec, &encoding)?;
+    let bytes = physical_plan_to_bytes_with_proto_converter(Arc::clone(plan), &codec, &encoding)?;
     let decoding = DeduplicatingProtoConverter::default();
     physical_plan_from_bytes_with_proto_converter(&bytes, context, &codec, &decoding)
 }

@@ -44,5 +44,8 @@ pub(super) fn fingerprint(state: &SessionState) -> String {
     let mut hasher = DefaultHasher::new();
     names.hash(&mut hasher);
     let functions = hasher.finish();
-    format!("fjord {}, codec {CODEC_VERSION}, functions {functions:016x}", env!("CARGO_PKG_VERSION"))
+    format!(
+        "fjord {}, codec {CODEC_VERSION}, functions {functions:016x}",
+        env!("CARGO_PKG_VERSION")
+    )
 }

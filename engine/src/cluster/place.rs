@@ -14,9 +14,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 use datafusion_distributed::{
     DistributedCodec, DistributedExec, DistributedExt, DistributedLeafExec, NetworkBoundaryExt,
     SessionStateBuilderExt, WorkerResolver,
@@ -132,7 +130,9 @@ fn kept_here(
     let least = settings.and_then(SessionSettings::cluster_bytes_min);
     let least = least.unwrap_or(cluster.options().bytes_min);
     if scanned < least {
-        return Ok(Some(format!("it reads {scanned} bytes, less than cluster_bytes_min = {least}")));
+        return Ok(Some(format!(
+            "it reads {scanned} bytes, less than cluster_bytes_min = {least}"
+        )));
     }
     Ok(None)
 }

@@ -30,11 +30,8 @@ impl Carried {
     /// # Errors
     /// For a setting that has no value where the default has one: that cannot be told.
     pub(super) fn of(options: &ConfigOptions) -> Result<Self> {
-        let defaults: BTreeMap<String, Option<String>> = defaults()
-            .entries()
-            .into_iter()
-            .map(|entry| (entry.key, entry.value))
-            .collect();
+        let defaults: BTreeMap<String, Option<String>> =
+            defaults().entries().into_iter().map(|entry| (entry.key, entry.value)).collect();
         let mut told = BTreeMap::new();
         for entry in options.entries() {
             let Some(default) = defaults.get(&entry.key).cloned() else { continue };
@@ -49,7 +46,9 @@ impl Carried {
                 }
                 None if default.is_some() => {
                     let key = entry.key;
-                    return Err(internal_datafusion_err!("setting {key} cannot be unset elsewhere"));
+                    return Err(internal_datafusion_err!(
+                        "setting {key} cannot be unset elsewhere"
+                    ));
                 }
                 Some(_) | None => {}
             }

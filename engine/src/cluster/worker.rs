@@ -1,20 +1,25 @@
 //! A worker: takes the stages of other nodes' plans, after they have shown who they are.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::registry::FunctionRegistry;
-use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext};
+use datafusion_distributed::{
+    DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerQueryContext,
+};
 use tokio::runtime::Handle;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
+use uuid::Uuid;
 
 use super::channel::Channels;
 use super::codec::FjordCodec;
@@ -25,6 +30,9 @@ use crate::error::{Result, tag_kinds};
 use crate::iceberg::write::iceberg_transform;
 use crate::services::Services;
 
+/// How long the cache of tasks is asked.
+const TIDY_TIME: Duration = Duration::from_millis(2);
+
 /// How a worker works.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
@@ -33,13 +41,18 @@ pub struct WorkerOptions {
 }
 
 /// An engine that works for others.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WorkerNode {
-    services: Arc<Services>,
     auth: Arc<dyn NodeAuth>,
     fingerprint: Arc<str>,
-    channels: Channels,
     tasks: Arc<AtomicU64>,
+    worker: Worker,
+}
+
+impl fmt::Debug for WorkerNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerNode").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
 }
 
 impl WorkerNode {
@@ -53,8 +66,16 @@ impl WorkerNode {
         let services = engine.services();
         let fingerprint = services.fingerprint()?;
         let channels = Channels::new(Arc::clone(&options.auth), Arc::clone(&fingerprint));
-        let tasks = Arc::default();
-        Ok(Self { services, auth: options.auth, fingerprint, channels, tasks })
+        let tasks: Arc<AtomicU64> = Arc::default();
+        let runtime = services.runtime_env();
+        let counted = Arc::clone(&tasks);
+        let sessions = move |asked: WorkerQueryContext| {
+            std::future::ready(session(asked, &services, &channels, &counted))
+        };
+        let worker = Worker::from_session_builder(sessions)
+            .with_runtime_env(runtime)
+            .with_version(fingerprint.to_string());
+        Ok(Self { auth: options.auth, fingerprint, tasks, worker })
     }
 
     /// Version, codec and functions, which nodes compare.
@@ -65,6 +86,19 @@ impl WorkerNode {
     /// Tasks that it holds now.
     pub fn tasks(&self) -> u64 {
         self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of tasks that have ended: the library keeps them in a cache that tidies up when it is
+    /// asked for something. So it is asked for a task that nobody will ever send.
+    pub async fn tidy(&self) {
+        let nobodys = TaskKey { query_id: Uuid::nil(), stage_id: 0, task_number: 0 };
+        let asked = self.worker.execute_task(ExecuteTaskRequest {
+            task_key: nobodys,
+            target_partition_start: 0,
+            target_partition_end: 0,
+            producer_head: ProducerHead::None,
+        });
+        drop(tokio::time::timeout(TIDY_TIME, asked).await);
     }
 
     /// The gRPC service that takes plans. Its work is done on the runtime of `handle`, whichever one
@@ -82,16 +116,8 @@ impl WorkerNode {
     + Send
     + Sync
     + 'static {
-        let (services, channels) = (Arc::clone(&self.services), self.channels.clone());
-        let tasks = Arc::clone(&self.tasks);
-        let sessions = move |asked: WorkerQueryContext| {
-            let state = session(asked, &services, &channels, &tasks);
-            std::future::ready(state)
-        };
-        let worker = Worker::from_session_builder(sessions)
-            .with_runtime_env(self.services.runtime_env())
-            .with_version(self.fingerprint.to_string());
-        Guarded { inner: worker.into_worker_server(), auth: Arc::clone(&self.auth), handle }
+        let inner = self.worker.clone().into_worker_server();
+        Guarded { inner, auth: Arc::clone(&self.auth), handle }
     }
 }
 
@@ -134,7 +160,10 @@ impl Drop for Held {
 
 impl Services {
     /// The session of a node's tasks: with functions that only plans use.
-    pub(super) fn node_state(&self, config: datafusion::prelude::SessionConfig) -> Result<SessionState> {
+    pub(super) fn node_state(
+        &self,
+        config: datafusion::prelude::SessionConfig,
+    ) -> Result<SessionState> {
         let mut state = self.session_state(config, None)?;
         state.register_udf(iceberg_transform())?;
         Ok(state)
@@ -192,4 +221,3 @@ where
         })
     }
 }
-

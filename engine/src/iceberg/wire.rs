@@ -351,7 +351,8 @@ fn decode_file(message: &FileMessage, deletes: Option<&DecodedDeletes>) -> Resul
 }
 
 fn table_schema(message: &ScanMessage) -> Result<TableSchema> {
-    let columns = |schema: SchemaRef| -> Vec<FieldRef> { schema.fields().iter().cloned().collect() };
+    let columns =
+        |schema: SchemaRef| -> Vec<FieldRef> { schema.fields().iter().cloned().collect() };
     Ok(TableSchema::builder(decode_schema(message.file_schema.as_ref())?)
         .with_table_partition_cols(columns(decode_schema(message.partition_schema.as_ref())?))
         .with_virtual_columns(columns(decode_schema(message.virtual_schema.as_ref())?))

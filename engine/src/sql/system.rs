@@ -19,8 +19,8 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
 use uuid::Uuid;
 
-use super::context::{QualifiedName, StatementContext};
 use super::cluster_tables;
+use super::context::{QualifiedName, StatementContext};
 use super::lane::SYSTEM_SCHEMA;
 use crate::error::{Error, ErrorKind, Result};
 use crate::queries::registry::not_live;

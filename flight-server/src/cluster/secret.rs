@@ -118,9 +118,11 @@ impl ClusterSecret {
             return Err("the call is signed in another way".to_owned());
         };
         if !bool::from(self.hash(seconds, &nonce).as_slice().ct_eq(hash.as_slice())) {
-            return Err("the call comes from another cluster: the secrets differ; nodes share a data \
+            return Err(
+                "the call comes from another cluster: the secrets differ; nodes share a data \
                         directory, or cluster.secret in their configuration"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if seconds.abs_diff(now) > SKEW_SECONDS_MAX {
             return Err(format!(
@@ -245,8 +247,7 @@ mod tests {
     fn a_configured_secret_is_long_enough() {
         assert!(ClusterSecret::configured(&Secret::new("short".to_owned())).is_err());
         let secret = Secret::new("sixteen letters!".to_owned());
-        let (one, two) =
-            (ClusterSecret::configured(&secret), ClusterSecret::configured(&secret));
+        let (one, two) = (ClusterSecret::configured(&secret), ClusterSecret::configured(&secret));
         assert_eq!(two.unwrap().check(Some(&one.unwrap().sign())), Ok(()));
     }
 }

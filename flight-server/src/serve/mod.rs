@@ -89,8 +89,8 @@ pub(crate) async fn run(settings: &Settings, arguments: &ServeArgs) -> Result<Ex
     let pages = SpawnedTask::spawn(http::serve(http, state, HttpLimits::default(), watched));
     let observed = Arc::clone(&metrics);
     let desk = lakehouse.open_desk(settings)?;
-    let core = Core::new(engine.clone(), Arc::new(files), authenticator, sealer, metrics)
-        .with_desk(desk);
+    let core =
+        Core::new(engine.clone(), Arc::new(files), authenticator, sealer, metrics).with_desk(desk);
     let service = Service::new(Arc::new(core), Handle::current());
     let network = network()?;
     let flight = flight.into_std()?;

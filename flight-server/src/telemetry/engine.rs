@@ -111,8 +111,8 @@ impl EngineCollector {
 
     /// Those of a coordinator; a worker has none.
     fn workers(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let Some(cluster) = self.engine.cluster() else { return Ok(()) };
-        let workers = cluster.workers();
+        let cluster = self.engine.cluster();
+        let workers = cluster.map(|cluster| cluster.workers()).unwrap_or_default();
         let of_state = |state: WorkerState| {
             let count = workers.iter().filter(|worker| worker.state == state).count();
             (state.name(), count as u64)

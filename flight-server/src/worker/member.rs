@@ -51,6 +51,7 @@ impl Member {
         let (id, mut proof, mut is_known) = (Uuid::new_v4(), None, false);
         let mut was_reached = true;
         loop {
+            self.node.tidy().await;
             let heard = Heard {
                 id,
                 address: self.address.clone(),
@@ -62,7 +63,10 @@ impl Member {
             match self.say(&mut client, &heard).await {
                 Ok(Answer { is_accepted: true, .. }) => {
                     if !is_known {
-                        note(&format!("registered at {}", self.coordinator.replace("http://", "grpc://")));
+                        note(&format!(
+                            "registered at {}",
+                            self.coordinator.replace("http://", "grpc://")
+                        ));
                     }
                     (is_known, was_reached) = (true, true);
                 }

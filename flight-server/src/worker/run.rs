@@ -54,10 +54,13 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
     let url = match &arguments.advertise {
         Some(address) => http_url(address)?,
         None if address.ip().is_unspecified() => {
-            bail!("--advertise is missing: {address} is every address of this machine, and none that others could use")
+            bail!(
+                "--advertise is missing: {address} is every address of this machine, and none that others could use"
+            )
         }
         None => http_url(&format!("grpc://{address}"))?,
     };
+    let coordinator = http_url(&arguments.coordinator)?.to_string();
     let metrics = Metrics::shared();
     let health = Arc::new(Health::default());
     let registry = Arc::new(telemetry::registry(&engine, &metrics));
@@ -95,7 +98,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
         let member = Member {
             node: node.clone(),
             auth,
-            coordinator: http_url(&arguments.coordinator)?.to_string(),
+            coordinator,
             address: format!("grpc://{}", url.authority()),
             data_dir,
             is_draining: Arc::clone(&is_draining),
@@ -103,9 +106,16 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
         // On the network's threads: a worker that is busy still lives.
         speaking.spawn_on(member.speak(), network.handle());
     }
-    tokio::select! {
-        told = signals::told_to_end() => told?,
-        Some(refused) = speaking.join_next() => refused.context("registering failed")??,
+    let told = tokio::select! {
+        told = signals::told_to_end() => told.context("signals cannot be waited for"),
+        Some(refused) = speaking.join_next() => {
+            refused.context("registering failed").and_then(|refused| refused)
+        }
+    };
+    if let Err(e) = told {
+        // A runtime may not be waited for from within another one.
+        network.shutdown_background();
+        return Err(e);
     }
     tracing::info!("draining");
     is_draining.store(true, Ordering::Relaxed);
@@ -114,8 +124,10 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
         tokio::time::sleep(DRAIN_NOTICE).await;
     }
     let begun = Instant::now();
+    node.tidy().await;
     while node.tasks() > 0 && begun.elapsed() < settings.file.server.drain_time {
         tokio::time::sleep(DRAIN_STEP).await;
+        node.tidy().await;
     }
     if node.tasks() > 0 {
         note(&format!("{} tasks did not end in time and were stopped", node.tasks()));

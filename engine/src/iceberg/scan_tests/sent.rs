@@ -76,8 +76,7 @@ async fn a_scan_that_is_sent_leaves_deleted_rows_out() {
 #[tokio::test]
 async fn a_scan_that_is_sent_finds_columns_by_field_id() {
     let lake = Lake::new().await;
-    let fields =
-        vec![optional(1, "a", PrimitiveType::Long), optional(2, "b", PrimitiveType::Long)];
+    let fields = vec![optional(1, "a", PrimitiveType::Long), optional(2, "b", PrimitiveType::Long)];
     let table = lake.create(fields, json!([])).await;
     // In the file each has the other's name.
     let columns: Vec<(Field, ArrayRef)> = vec![
