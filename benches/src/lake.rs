@@ -48,6 +48,7 @@ impl BenchLake {
             target_partitions: Some(cores()?),
             storage,
             file_relations: [fjord_connectors::file_relations(), relations].concat(),
+            databases: Default::default(),
             queries: QueriesOptions::default(),
         })?;
         engine.mount(catalog.clone())?;

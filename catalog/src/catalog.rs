@@ -19,7 +19,7 @@ use crate::commit::staged::StagedOperation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifests, ManifestsOptions};
 use crate::metadata::MetadataReader;
-use crate::metastore::Metastore;
+use crate::metastore::{Metastore, TableCommit};
 use crate::name::TableName;
 use crate::plan_files::FilePlan;
 use crate::predicate::Predicate;
@@ -51,6 +51,7 @@ pub struct Committed {
 #[derive(Clone, Debug)]
 pub struct Catalog {
     name: Arc<str>,
+    reference: Option<Arc<str>>,
     metastore: Arc<dyn Metastore>,
     storage: Storage,
     warehouse: Arc<str>,
@@ -73,6 +74,7 @@ impl Catalog {
         let reader = MetadataReader::new(storage.clone());
         Self {
             name: name.into(),
+            reference: None,
             metastore,
             storage,
             warehouse: warehouse.into(),
@@ -89,6 +91,23 @@ impl Catalog {
     pub fn with_commit_limits(mut self, limits: CommitLimits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// The same catalog at another of its references, for the statements of one session; itself
+    /// where it has none of its own.
+    #[must_use]
+    pub fn at_reference(&self, reference: &str) -> Self {
+        match self.metastore.at_reference(reference) {
+            Some(metastore) => {
+                Self { metastore, reference: Some(Arc::from(reference)), ..self.clone() }
+            }
+            None => self.clone(),
+        }
+    }
+
+    /// The reference that it was put at, if it was.
+    pub fn reference(&self) -> Option<&str> {
+        self.reference.as_deref()
     }
 
     /// The name it is mounted under.
@@ -166,7 +185,12 @@ impl Catalog {
 
     /// Prepares a table: checks the name, assigns field ids, chooses the location.
     pub async fn stage_table(&self, create: CreateTable) -> Result<StagedTable> {
-        stage(self.metastore.as_ref(), &self.storage, &self.warehouse, create).await
+        let metastore = self.metastore.as_ref();
+        let staged = stage(metastore, &self.storage, &self.warehouse, create).await?;
+        if staged.replaces.is_none() {
+            metastore.prepare_files(&staged.table).await?;
+        }
+        Ok(staged)
     }
 
     /// Publishes a staged table with `files` as its first snapshot (none for an empty table).
@@ -209,6 +233,19 @@ impl Catalog {
         let mut operation = MetadataOperation::new(name.clone(), edit);
         let ended = self.run(name, &mut operation).await;
         self.finish(name, ended, None, Vec::new()).await
+    }
+
+    /// Commits changes of several tables, all or none of them. Nothing is retried: what was proposed
+    /// is of a state that the caller has read.
+    ///
+    /// # Errors
+    /// `Unsupported` where the catalog cannot, and never one table after the other instead;
+    /// `Stale` when one of the tables has moved; `CommitUnknown` when the answer was lost: the
+    /// files of the commits must then stay.
+    pub async fn commit_together(&self, commits: Vec<TableCommit>) -> Result<()> {
+        let ended = self.metastore.commit_together(commits).await.map(Some);
+        self.commits.ended(&ended);
+        ended.map(drop)
     }
 
     /// Makes an earlier snapshot current again. It must be an ancestor of the current one.

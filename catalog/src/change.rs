@@ -13,6 +13,15 @@ pub enum RowsChange {
         /// Each with its partition spec id set.
         files: Vec<DataFile>,
     },
+    /// Adds files that were there before, written by somebody else. Never conflicts.
+    Register {
+        /// Each with its partition spec id set.
+        files: Vec<DataFile>,
+        /// Properties that the table gets with them, unless it has such by then.
+        properties: BTreeMap<String, String>,
+        /// Whether a file that the branch has already is refused, by its path.
+        is_unique: bool,
+    },
     /// Removes every file whose rows all match `filter`, and adds `files`.
     ///
     /// `filter: Predicate::True` empties the table. A file that matches in part is an error

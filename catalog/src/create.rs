@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::TableName;
-use crate::spec::{FormatVersion, Schema, SortOrder, TableUpdate, UnboundPartitionSpec};
+use crate::spec::{
+    FormatVersion, Schema, SortOrder, TableMetadata, TableUpdate, UnboundPartitionSpec,
+};
 use crate::table::Table;
 
 /// What `CREATE TABLE` does when the name is taken.
@@ -47,4 +50,29 @@ pub struct StagedTable {
     pub replaces: Option<Table>,
     /// The updates that made `table` (for a replace: from `replaces`).
     pub updates: Vec<TableUpdate>,
+}
+
+impl StagedTable {
+    /// The same with more properties, of a table that did not exist before.
+    ///
+    /// # Errors
+    /// `Bug` for the replacement of a table, `Corrupt` for properties that no table can have.
+    pub fn with_properties(mut self, properties: HashMap<String, String>) -> Result<Self> {
+        if self.replaces.is_some() {
+            return Err(Error::new(ErrorKind::Bug, "a replacement got properties after staging"));
+        }
+        let metadata = TableMetadata::clone(self.table.metadata()).into_builder(None);
+        let built = metadata.set_properties(properties.clone())?.build()?;
+        self.table = Table::staged(self.table.name().clone(), built.metadata);
+        // One update: Nessie takes no second of the kind.
+        let known = self.updates.iter_mut().find_map(|update| match update {
+            TableUpdate::SetProperties { updates } => Some(updates),
+            _ => None,
+        });
+        match known {
+            Some(known) => known.extend(properties),
+            None => self.updates.push(TableUpdate::SetProperties { updates: properties }),
+        }
+        Ok(self)
+    }
 }

@@ -11,7 +11,7 @@ pub mod secret;
 mod address;
 mod depth;
 mod avro;
-mod transform;
+pub mod transform;
 pub mod spec;
 pub mod storage;
 pub mod predicate;

@@ -69,6 +69,17 @@ pub struct Capabilities {
     pub rename: bool,
     /// Namespaces may have several levels.
     pub nested_namespaces: bool,
+    /// Several tables can be committed at once, all or none.
+    pub together: bool,
+}
+
+/// What a catalog's own log says of a table since some state of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Metadata files, newest first, without that state's own.
+    pub metadata_files: Vec<String>,
+    /// Whether these are all.
+    pub is_complete: bool,
 }
 
 /// Holds the current metadata location of every table.
@@ -95,6 +106,32 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     /// Whether a table has branches and tags of its own. Where it has not, they are the catalog's.
     fn has_table_references(&self) -> bool {
         true
+    }
+
+    /// Learns what the server is, if there is one and it was not asked yet: what
+    /// [`has_table_references`](Self::has_table_references) and
+    /// [`rights_to`](Self::rights_to) say is final then.
+    async fn connect(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The same catalog at another of its references; `None` where it has none of its own.
+    fn at_reference(&self, reference: &str) -> Option<std::sync::Arc<dyn Metastore>> {
+        let _unused = reference;
+        None
+    }
+
+    /// The tables whose rights `name` asks for: where a name may carry a reference (`t@dev`), those
+    /// to the table. More than one while it is not known which it is.
+    fn rights_to<'n>(&self, name: &'n str) -> Vec<&'n str> {
+        vec![name]
+    }
+
+    /// The metadata files that the table has had since `base`, by the catalog's own log; `None`
+    /// where it keeps none, and the table's metadata does.
+    async fn history_since(&self, base: &Table) -> Result<Option<History>> {
+        let _unused = base;
+        Ok(None)
     }
 
     /// Every namespace, of all levels, sorted.
@@ -126,8 +163,21 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     /// Tables and views of a namespace, sorted by name. `NotFound` if the namespace is absent.
     async fn list(&self, namespace: &Namespace) -> Result<Vec<Entry>>;
 
+    /// Tables and views of all namespaces, in any order, where that takes no more than listing one;
+    /// `None` elsewhere.
+    async fn list_all(&self) -> Result<Option<Vec<Entry>>> {
+        Ok(None)
+    }
+
     /// The table's current metadata. `NotFound` says when the name is a view instead.
     async fn load_table(&self, name: &TableName) -> Result<Table>;
+
+    /// Gets ready for the files of a table that is not there yet: a catalog that vends credentials
+    /// is asked for those of its location.
+    async fn prepare_files(&self, staged: &Table) -> Result<()> {
+        let _unused = staged;
+        Ok(())
+    }
 
     /// Makes a table of metadata that is there already; it is read by the implementation, which
     /// refuses what is no table. `AlreadyExists` as a create.
@@ -147,6 +197,18 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     /// `NotFound` when the table, or the namespace of a create, is absent.
     /// `CommitUnknown` when it may or may not have been applied.
     async fn commit(&self, commit: TableCommit) -> Result<Table>;
+
+    /// Applies commits of several tables, all or none. None of them makes a table.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit), without saying which table was in the way where the server does
+    /// not; `Unsupported` where one table at a time is all that is possible.
+    async fn commit_together(&self, commits: Vec<TableCommit>) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("this kind of catalog commits one table at a time, not {}", commits.len()),
+        ))
+    }
 
     /// Forgets a table, leaving its files. Returns what it pointed to; `None` when that cannot be
     /// read, being lost or damaged: such a table must be possible to forget.

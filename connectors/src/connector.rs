@@ -139,6 +139,16 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Makes a view of a query in the database's own SQL.
     async fn create_view(&self, name: &RemoteName, sql: &str, replace: bool) -> Result<(), Error>;
 
+    /// A scan of this connector that another process has planned; `bytes` are what
+    /// [`crate::codec`] sends, without a secret.
+    ///
+    /// # Errors
+    /// For bytes that are no scan of this kind.
+    fn decode_scan(&self, _bytes: &[u8]) -> Result<Arc<dyn ExecutionPlan>, Error> {
+        let message = format!("scans of kind {} do not travel", self.kind());
+        Err(Error::new(crate::error::ErrorKind::Unsupported, message))
+    }
+
     /// Closes every connection.
     async fn close(&self);
 }

@@ -18,6 +18,16 @@ pub enum ErrorKind {
     Unavailable,
     /// A count or size went over its limit.
     LimitExceeded,
+    /// Something of that name is there.
+    AlreadyExists,
+    /// What was asked for is not supported.
+    Unsupported,
+    /// The foreign system does not allow it to the user that we are there.
+    PermissionDenied,
+    /// Somebody else changed what the statement was planned on.
+    Conflict,
+    /// A value, or a whole type, has no place in what it should become.
+    Value,
 }
 
 /// A failure of a connector. Its `Display` includes the cause, because it crosses layers as text.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
+use datafusion::common::{ScalarValue, not_impl_err};
 use datafusion::error::Result;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -30,6 +30,21 @@ pub trait FileAccess: fmt::Debug + Send + Sync {
 
     /// Refuses an object that a listing found: what a directory holds may be a link to anywhere.
     fn check_listed(&self, store_url: &Url, path: &Path) -> Result<()>;
+}
+
+/// A file that a relation would read.
+#[derive(Clone, Debug)]
+pub struct FoundFile {
+    /// Where it is.
+    pub location: StoreLocation,
+    /// The same as a URI.
+    pub uri: String,
+    /// What messages call it.
+    pub shown: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// What its directories of the form `key=value` say, outermost first; `None` is NULL.
+    pub partition: Vec<(String, Option<String>)>,
 }
 
 /// Arguments of a file relation.
@@ -57,4 +72,14 @@ pub trait FileRelation: fmt::Debug + Send + Sync {
         access: &dyn FileAccess,
         session: &dyn Session,
     ) -> Result<Arc<dyn TableProvider>>;
+
+    /// Lists the files that `paths` name, without opening any.
+    ///
+    /// # Errors
+    /// A plan error naming the path that matches nothing; for relations whose files are of no use
+    /// to anybody else, always.
+    async fn files(&self, paths: &[String], access: &dyn FileAccess) -> Result<Vec<FoundFile>> {
+        let _unused = (paths, access);
+        not_impl_err!("{} cannot list its files", self.name())
+    }
 }

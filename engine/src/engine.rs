@@ -6,15 +6,19 @@ use std::sync::Arc;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::statistics::CacheStatistics;
 use fjord_catalog::storage::Storage;
+use fjord_connectors::connector::{Connector, Connectors};
 use fjord_connectors::relation::FileRelation;
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::error::Result;
+use crate::foreign::Databases;
+use crate::foreign::catalog::{ForeignCatalog, Origin};
 use crate::iceberg::footer::FooterCache;
 use crate::queries::{Queries, QueriesOptions};
 use crate::runtime::{self, SpillDir};
 use crate::services::{MemoryStatistics, Services};
 use crate::session::{Session, SessionOptions};
+use crate::sql::foreign::catalogs;
 
 /// How to start an engine. Every limit has a finite default.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub struct EngineOptions {
     pub file_relations: Vec<Arc<dyn FileRelation>>,
     /// How many statements at once, and where the ended ones are remembered.
     pub queries: QueriesOptions,
+    /// Live databases: their kinds, what they do to plans, where their definitions are kept.
+    pub databases: Databases,
 }
 
 /// A running engine. Cheap to clone.
@@ -56,7 +62,8 @@ impl Engine {
             env,
             options.target_partitions,
             spill,
-            Queries::new(options.queries),
+            Queries::new(options.queries.within(limit)),
+            options.databases,
         );
         Ok(Self { services: Arc::new(services) })
     }
@@ -83,7 +90,32 @@ impl Engine {
         self.services.mount(catalog)
     }
 
-    /// The mounted catalogs, in the order of mounting.
+    /// Mounts a database of the configuration: statements neither change nor drop it.
+    pub fn mount_database(&self, name: &str, connector: Arc<dyn Connector>) -> Result<()> {
+        self.services.mount_foreign(ForeignCatalog::new(name, Origin::Configuration, connector))
+    }
+
+    /// Mounts the databases that CREATE CATALOG made. One that cannot be opened any more is mounted
+    /// all the same, and says why to whoever uses it; nothing is asked of a database.
+    ///
+    /// # Errors
+    /// Where the definitions cannot be read.
+    pub fn mount_kept_databases(&self) -> Result<()> {
+        catalogs::mount_kept(&self.services)
+    }
+
+    /// The mounted databases, for plans that came from another process.
+    pub fn connectors(&self) -> Arc<dyn Connectors> {
+        Arc::<Services>::clone(&self.services)
+    }
+
+    /// Closes the connections of every database.
+    pub async fn close_databases(&self) {
+        let databases = self.services.foreign_catalogs();
+        futures::future::join_all(databases.iter().map(|database| database.close())).await;
+    }
+
+    /// The mounted catalogs of Iceberg tables, in the order of mounting.
     pub fn catalogs(&self) -> Vec<Catalog> {
         self.services.catalogs()
     }

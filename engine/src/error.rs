@@ -197,6 +197,11 @@ impl From<&fjord_connectors::Error> for Error {
             C::Corrupt => ErrorKind::Corrupt,
             C::Unavailable => ErrorKind::Unavailable,
             C::LimitExceeded => ErrorKind::LimitExceeded,
+            C::AlreadyExists => ErrorKind::AlreadyExists,
+            C::Unsupported => ErrorKind::Unsupported,
+            C::PermissionDenied => ErrorKind::PermissionDenied,
+            C::Conflict => ErrorKind::Conflict,
+            C::Value => ErrorKind::Execution,
             _ => ErrorKind::Bug,
         };
         Error::new(kind, e.to_string())

@@ -19,6 +19,7 @@ mod halting;
 pub(crate) mod cooperate;
 mod session_settings;
 pub mod cluster;
+pub mod foreign;
 pub(crate) mod services;
 pub mod sql;
 pub mod session;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -14,11 +15,14 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
+use fjord_connectors::connector::{Connector, Connectors};
 use fjord_connectors::relation::FileRelation;
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::cooperate::GiveWay;
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::Databases;
+use crate::foreign::catalog::ForeignCatalog;
 use crate::lateral::UnnestBeside;
 use crate::membership::CountMembers;
 use crate::numbers;
@@ -52,7 +56,11 @@ pub(crate) struct Services {
     pub(crate) file_relations: Vec<Arc<dyn FileRelation>>,
     pub(crate) base_config: SessionConfig,
     pub(crate) queries: Queries,
+    pub(crate) databases: Databases,
+    /// One statement at a time makes, changes or drops a catalog.
+    pub(crate) mounting: tokio::sync::Mutex<()>,
     catalogs: RwLock<Vec<Catalog>>,
+    foreign: RwLock<Vec<Arc<ForeignCatalog>>>,
     cluster: OnceLock<Arc<Cluster>>,
     template: SessionState,
     _spill: SpillDir,
@@ -72,6 +80,7 @@ impl Services {
         target_partitions: Option<usize>,
         spill: SpillDir,
         queries: Queries,
+        databases: Databases,
     ) -> Self {
         let base_config = base_config(target_partitions);
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
@@ -83,7 +92,14 @@ impl Services {
             .with_config(base_config.clone())
             .with_runtime_env(env)
             .with_default_features()
-            .with_analyzer_rules(analyzer)
+            .with_analyzer_rules(analyzer);
+        for rule in &databases.optimizer_rules {
+            template = template.with_optimizer_rule(Arc::clone(rule));
+        }
+        for rule in &databases.physical_optimizer_rules {
+            template = template.with_physical_optimizer_rule(Arc::clone(rule));
+        }
+        let mut template = template
             .with_physical_optimizer_rule(Arc::new(EqualZeros))
             .with_physical_optimizer_rule(Arc::new(GiveWay));
         template.expr_planners().get_or_insert_default().insert(0, Arc::new(Operands));
@@ -91,14 +107,16 @@ impl Services {
         let aggregates = template.aggregate_functions().get_or_insert_default();
         aggregates.extend(numbers::aggregate_functions());
         let template = template.build();
-        let (catalogs, cluster) = (RwLock::default(), OnceLock::new());
         Self {
             storage,
             file_relations,
             base_config,
             queries,
-            catalogs,
-            cluster,
+            databases,
+            mounting: tokio::sync::Mutex::default(),
+            catalogs: RwLock::default(),
+            foreign: RwLock::default(),
+            cluster: OnceLock::new(),
             template,
             _spill: spill,
         }
@@ -163,39 +181,120 @@ impl Services {
     }
 
     pub(crate) fn mount(&self, catalog: Catalog) -> Result<()> {
+        // The same order of locks as everywhere.
         let mut catalogs = self.catalogs.write().unwrap_or_else(PoisonError::into_inner);
-        if catalogs.iter().any(|c| c.name().eq_ignore_ascii_case(catalog.name())) {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("catalog \"{}\" is already mounted", catalog.name()),
-            ));
-        }
-        if catalogs.len() >= CATALOGS_MAX {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                format!("catalog \"{}\": {CATALOGS_MAX} are mounted already", catalog.name()),
-            ));
-        }
+        let foreign = self.foreign.read().unwrap_or_else(PoisonError::into_inner);
+        check_free(&catalogs, &foreign, catalog.name())?;
         catalogs.push(catalog);
         Ok(())
     }
 
-    /// Every mounted catalog, in the order of mounting.
+    pub(crate) fn mount_foreign(&self, catalog: ForeignCatalog) -> Result<()> {
+        let catalogs = self.catalogs.read().unwrap_or_else(PoisonError::into_inner);
+        let mut foreign = self.foreign.write().unwrap_or_else(PoisonError::into_inner);
+        check_free(&catalogs, &foreign, catalog.name())?;
+        foreign.push(Arc::new(catalog));
+        Ok(())
+    }
+
+    /// Puts `catalog` in the place of the one of its name, or takes that one away; returns it.
+    pub(crate) fn exchange_foreign(
+        &self,
+        name: &str,
+        catalog: Option<ForeignCatalog>,
+    ) -> Option<Arc<ForeignCatalog>> {
+        let mut foreign = self.foreign.write().unwrap_or_else(PoisonError::into_inner);
+        let at = foreign.iter().position(|c| c.name().eq_ignore_ascii_case(name))?;
+        match catalog {
+            Some(catalog) => {
+                let before = foreign.get_mut(at)?;
+                Some(std::mem::replace(before, Arc::new(catalog)))
+            }
+            None => Some(foreign.remove(at)),
+        }
+    }
+
+    /// Every mounted catalog of tables of ours, in the order of mounting.
     pub(crate) fn catalogs(&self) -> Vec<Catalog> {
         self.catalogs.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A mounted catalog by name, regardless of case.
+    /// Every mounted database, in the order of mounting.
+    pub(crate) fn foreign_catalogs(&self) -> Vec<Arc<ForeignCatalog>> {
+        self.foreign.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A mounted database by its catalog's name, regardless of case.
+    pub(crate) fn foreign(&self, name: &str) -> Option<Arc<ForeignCatalog>> {
+        let foreign = self.foreign.read().unwrap_or_else(PoisonError::into_inner);
+        foreign.iter().find(|c| c.name().eq_ignore_ascii_case(name)).cloned()
+    }
+
+    /// A mounted catalog of tables of ours by name, regardless of case.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unsupported` for a database, of which whoever knows better asks
+    /// [`Services::foreign`] first.
     pub(crate) fn catalog(&self, name: &str) -> Result<Catalog> {
         let catalogs = self.catalogs();
-        catalogs.iter().find(|c| c.name().eq_ignore_ascii_case(name)).cloned().ok_or_else(|| {
-            let known: Vec<&str> = catalogs.iter().map(Catalog::name).collect();
-            Error::new(
-                ErrorKind::NotFound,
-                format!("catalog \"{name}\" not found; mounted: {}", known.join(", ")),
-            )
+        if let Some(catalog) = catalogs.iter().find(|c| c.name().eq_ignore_ascii_case(name)) {
+            return Ok(catalog.clone());
+        }
+        Err(match self.foreign(name) {
+            Some(database) => not_of_ours(database.name(), database.kind()),
+            None => {
+                let mut known: Vec<String> = catalogs.iter().map(|c| c.name().to_owned()).collect();
+                known.extend(self.foreign_catalogs().iter().map(|c| c.name().to_owned()));
+                not_mounted(name, &known)
+            }
         })
     }
+}
+
+/// Where a plan that came from another process finds the databases of this one.
+impl Connectors for Services {
+    fn connector(
+        &self,
+        catalog: &str,
+        _context: &TaskContext,
+    ) -> Result<Arc<dyn Connector>, fjord_connectors::Error> {
+        let missing = |message: String| {
+            fjord_connectors::Error::new(fjord_connectors::ErrorKind::NotFound, message)
+        };
+        let Some(found) = self.foreign(catalog) else {
+            return Err(missing(format!("no database is mounted as catalog \"{catalog}\" here")));
+        };
+        found.connector().map(Arc::clone).map_err(|e| missing(e.to_string()))
+    }
+}
+
+/// The error for a catalog that is not there.
+pub(crate) fn not_mounted(name: &str, known: &[String]) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("catalog \"{name}\" not found; mounted: {}", known.join(", ")),
+    )
+}
+
+/// The error for a statement that tables of ours have and a database does not.
+pub(crate) fn not_of_ours(name: &str, kind: &str) -> Error {
+    Error::unsupported(format!(
+        "catalog \"{name}\" is a live {kind} database: this statement is for Iceberg tables. A \
+         database takes SELECT, INSERT, CREATE TABLE [AS], DROP TABLE, CREATE VIEW and DROP VIEW"
+    ))
+}
+
+fn check_free(catalogs: &[Catalog], foreign: &[Arc<ForeignCatalog>], name: &str) -> Result<()> {
+    let names = catalogs.iter().map(Catalog::name).chain(foreign.iter().map(|c| c.name()));
+    if names.into_iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
+        let message = format!("catalog \"{name}\" is already mounted");
+        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    }
+    if catalogs.len() + foreign.len() >= CATALOGS_MAX {
+        let message = format!("catalog \"{name}\": {CATALOGS_MAX} are mounted already");
+        return Err(Error::new(ErrorKind::LimitExceeded, message));
+    }
+    Ok(())
 }
 
 fn base_config(target_partitions: Option<usize>) -> SessionConfig {
@@ -234,7 +333,8 @@ mod tests {
         let spill = SpillDir::create(directory).unwrap();
         let env = runtime::runtime_env(1 << 30, Some(2), &spill, storage.clone()).unwrap();
         let queries = Queries::new(QueriesOptions::default());
-        let services = Services::new(storage, Vec::new(), env, Some(2), spill, queries);
+        let services =
+            Services::new(storage, Vec::new(), env, Some(2), spill, queries, Databases::default());
         let state = services.session_state(services.base_config.clone(), None).unwrap();
         let context = SessionContext::new_with_state(state);
         let catalog = MemoryCatalogProvider::new();

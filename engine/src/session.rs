@@ -115,15 +115,6 @@ impl Session {
         deep::run_async(Box::pin(work)).await
     }
 
-    /// The parameters that a statement takes, which costs half of what [`Session::describe`] does.
-    /// Nothing runs.
-    pub async fn parameters(&self, statement: &Statement) -> Result<Vec<Parameter>> {
-        let ctx = self.context(StatementOptions::default())?;
-        let (parsed, count) = (Arc::clone(&statement.parsed), statement.parameters);
-        let work = async move { describe::parameters(&ctx, &parsed, count).await };
-        deep::run_async(Box::pin(work)).await
-    }
-
     /// What a statement yields, from its syntax alone.
     ///
     /// # Errors

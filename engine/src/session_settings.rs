@@ -21,6 +21,8 @@ extensions_options! {
         pub query_memory_bytes: usize, default = 0
         /// Bytes that a query must read to run on workers, where there are any; unset: as the server says
         pub cluster_bytes_min: Option<u64>, default = None
+        /// The branch or tag at which this session works on Nessie catalogs; empty: the configured one
+        pub nessie_reference: String, default = String::new()
     }
 }
 

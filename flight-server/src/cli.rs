@@ -87,8 +87,12 @@ pub(crate) struct ServeArgs {
 }
 
 /// Flags of `fjord demo`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct DemoArgs {
+    /// A PostgreSQL database to join with, write to and land from: postgres://USER@HOST:PORT/DATABASE.
+    /// Its password is taken from the variable PGPASSWORD
+    #[arg(long, env = "FJORD_DEMO_POSTGRES", value_name = "URL")]
+    pub(crate) postgres: Option<String>,
     /// Runs what reads tables on so many workers, started here, and shows it
     #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=16))]
     pub(crate) workers: u8,

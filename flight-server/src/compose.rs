@@ -7,20 +7,25 @@ use anyhow::{Context, Result};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::embedded::{Embedded, EmbeddedDatabase, EmbeddedOptions};
 use fjord_catalog::name::Namespace;
-use fjord_catalog::rest::Rest;
-use fjord_catalog::storage::{Storage, s3};
+use fjord_catalog::rest::{Rest, Vending};
+use fjord_catalog::storage::s3::{self, S3Options};
+use fjord_catalog::storage::{Storage, VendedStores};
+use fjord_connectors::connector::{self, ConnectorOptions};
 use fjord_engine::cluster::{ClusterOptions, NodeAuth};
 use fjord_engine::engine::{Engine, EngineOptions};
+use fjord_engine::foreign::Databases;
+use fjord_engine::foreign::definition::METADATA_TTL;
 use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
 use fjord_engine::session::{Session, SessionOptions};
 
 use crate::cli::Settings;
 use crate::cluster::{ClusterSecret, Desk, http_url};
 use crate::config::{
-    CatalogConfig, CatalogKind, ConfigError, LimitsConfig, MemoryLimit, RestConfig, StorageConfig,
-    StoragePlace,
+    CatalogConfig, CatalogKind, ConfigError, DatabaseConfig, LimitsConfig, MemoryLimit, RestConfig,
+    StorageConfig, StoragePlace,
 };
 use crate::files::ServerFiles;
+use crate::kept_catalogs::KeptCatalogs;
 
 /// The catalog that is always there.
 const DEFAULT_CATALOG: &str = "iceberg";
@@ -79,11 +84,22 @@ impl Lakehouse {
             storage: storage.clone(),
             file_relations: fjord_connectors::file_relations(),
             queries,
+            databases: Databases {
+                kinds: fjord_connectors::connector_kinds(),
+                home: Some(Arc::new(KeptCatalogs::new(&data_dir).beside(own_secrets(settings)))),
+                optimizer_rules: fjord_connectors::optimizer_rules(),
+                physical_optimizer_rules: fjord_connectors::physical_optimizer_rules(),
+            },
         })?;
         let mut lakehouse = Self { engine, data_dir, embedded: Vec::new() };
         for catalog in catalogs(&settings.file.catalogs) {
-            lakehouse.mount(&catalog, &storage, tables).await?;
+            if let CatalogKind::Database(config) = &catalog.kind {
+                lakehouse.mount_database(&settings.origin, &catalog.name, config)?;
+                continue;
+            }
+            lakehouse.mount(&catalog, &storage, tables, &settings.file.storage).await?;
         }
+        lakehouse.engine.mount_kept_databases()?;
         Ok(lakehouse)
     }
 
@@ -92,10 +108,14 @@ impl Lakehouse {
         config: &CatalogConfig,
         storage: &Storage,
         tables: Tables<'_>,
+        stores: &[StorageConfig],
     ) -> Result<()> {
         let (warehouse, postgres) = match &config.kind {
             CatalogKind::Embedded { warehouse, postgres } => (warehouse, postgres),
-            CatalogKind::Rest(rest) => return self.mount_rest(&config.name, rest, storage, tables),
+            CatalogKind::Database(_) => return Ok(()),
+            CatalogKind::Rest(rest) => {
+                return self.mount_rest(&config.name, rest, storage, tables, stores);
+            }
         };
         let warehouse_uri = match warehouse {
             Some(uri) if uri.starts_with("file:") || uri.starts_with("s3:") => uri.clone(),
@@ -124,6 +144,38 @@ impl Lakehouse {
         Ok(())
     }
 
+    /// Nothing is asked of the database yet: one that is down keeps nobody from starting.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for options that the connector refuses.
+    fn mount_database(&self, file: &str, name: &str, config: &DatabaseConfig) -> Result<()> {
+        let refused = |problem: String| {
+            let key = format!("catalog.{name}");
+            // Connectors say which option it is, in backticks, and which catalog.
+            let problem = problem.trim_start_matches(&format!("catalog {name:?}: "));
+            let option = problem.split_once("option `").and_then(|(_, rest)| rest.split_once('`'));
+            let key = option.map_or(key.clone(), |(option, _)| format!("{key}.{option}"));
+            ConfigError::new(file, key, problem)
+        };
+        let kinds = fjord_connectors::connector_kinds();
+        let kind = kinds.iter().find(|kind| kind.name() == config.kind);
+        let kind = kind.ok_or_else(|| refused(format!("no kind {:?}", config.kind)))?;
+        let secrets = config.secrets.iter().map(|(key, (secret, reference))| {
+            let value = secret.expose().to_owned();
+            (key.clone(), connector::Secret { value, reference: reference.clone() })
+        });
+        let connector = kind
+            .open(ConnectorOptions {
+                catalog: name.to_owned(),
+                options: config.options.clone(),
+                secrets: secrets.collect(),
+                metadata_ttl: METADATA_TTL,
+            })
+            .map_err(|e| refused(e.to_string()))?;
+        self.engine.mount_database(name, connector)?;
+        Ok(())
+    }
+
     /// Nothing is asked of the server yet: one that is down keeps nobody from starting.
     fn mount_rest(
         &self,
@@ -131,12 +183,23 @@ impl Lakehouse {
         config: &RestConfig,
         storage: &Storage,
         tables: Tables<'_>,
+        stores: &[StorageConfig],
     ) -> Result<()> {
         // Where its tables may lie, the server tells later and the configuration now.
         let location = config.location.clone().unwrap_or_default();
         let storage = tables.confine(storage, config.location.as_slice())?;
-        let rest = Rest::try_new(config.options(storage.clone()))
-            .with_context(|| format!("catalog {name:?} cannot be set up"))?;
+        let mut options = config.options(storage.clone());
+        let storage = match config.vended_credentials {
+            true => {
+                let vended = VendedStores::default();
+                let places = stores.iter().filter_map(place).collect();
+                options.vending = Some(Vending { stores: vended.clone(), places });
+                storage.with_vended(vended)
+            }
+            false => storage,
+        };
+        let rest =
+            Rest::try_new(options).with_context(|| format!("catalog {name:?} cannot be set up"))?;
         self.engine.mount(Catalog::new(name, Arc::new(rest), storage, location))?;
         Ok(())
     }
@@ -198,6 +261,7 @@ impl Lakehouse {
 
     /// Closes the catalogs, so that their databases are single files again.
     pub(crate) async fn close(self) {
+        self.engine.close_databases().await;
         drop(self.engine);
         for embedded in &self.embedded {
             embedded.close().await;
@@ -236,6 +300,22 @@ impl Tables<'_> {
         let prefixes = configured.iter().filter(|store| !store.files).map(StorageConfig::prefix);
         let places: Vec<String> = prefixes.chain(own.iter().cloned()).collect();
         Ok(storage.clone().confined_to(places.iter().map(String::as_str))?)
+    }
+}
+
+/// Files that the configuration keeps secrets of the process in, and itself.
+fn own_secrets(settings: &Settings) -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from(&settings.origin)];
+    files.extend(settings.file.auth.passwords.clone());
+    files.extend(settings.file.tls.iter().map(|tls| tls.key.clone()));
+    files
+}
+
+/// A bucket that the configuration describes.
+fn place(config: &StorageConfig) -> Option<(String, S3Options)> {
+    match &config.place {
+        StoragePlace::Directory(_) => None,
+        StoragePlace::S3 { prefix, options } => Some((prefix.clone(), options.as_ref().clone())),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod config;
 mod report;
 mod stamp;
 mod files;
+mod kept_catalogs;
 mod progress;
 mod client;
 pub mod cli;

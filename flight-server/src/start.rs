@@ -68,7 +68,7 @@ async fn run_command(
         Command::Sql(arguments) => sql::run(arguments, settings, remote).await,
         Command::Demo(arguments) => {
             let lakehouse = Lakehouse::open(settings).await?;
-            let code = demo::run(&lakehouse, arguments.workers).await;
+            let code = demo::run(&lakehouse, arguments).await;
             lakehouse.close().await;
             code
         }

@@ -27,6 +27,8 @@ def start(folder):
     FJORD_TEST_POSTGRES_URL holds the password too. FJORD_TEST_POSTGRES_CTL is a program that takes
     what `pg_ctl` takes (`-m immediate stop`, `start`), for tests of a server that goes away; one
     that is started by it is stopped in the end all the same. FJORD_TEST_POSTGRES_BIN has `psql`.
+    FJORD_TEST_POSTGRES_CA is the certificate that vouches for the server's, which is for `localhost`; unset
+    where there is no `openssl`.
     """
     programs = _programs()
     return process.retry(lambda: _start(programs, Path(folder)))
@@ -66,7 +68,9 @@ def _start(programs, folder):
     if account:
         for path in (run, run / "password"):
             os.chown(path, account.pw_uid, account.pw_gid)
+    authority = _certificates(run, account)
     settings = {
+        **({"ssl": "on", "ssl_cert_file": run / "server.crt", "ssl_key_file": run / "server.key"} if authority else {}),
         "port": port,
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
@@ -93,8 +97,33 @@ def _start(programs, folder):
         "FJORD_TEST_POSTGRES_URL": f"postgres://{USER}:{password}@127.0.0.1:{port}/{DATABASE}",
         "FJORD_TEST_POSTGRES_CTL": str(ctl),
         "FJORD_TEST_POSTGRES_BIN": str(programs),
+        **({"FJORD_TEST_POSTGRES_CA": str(authority)} if authority else {}),
     }
     return variables, lambda: _stop(run)
+
+
+def _certificates(run, account):
+    """An authority and a certificate of it for `localhost`, which only the server's user can read; `None` without openssl."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        return None
+    authority, key, request = run / "ca.crt", run / "server.key", run / "server.csr"
+    names = run / "names"
+    names.write_text("subjectAltName = DNS:localhost\n")
+    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256"]
+    for command in (
+        [*new, "-x509", "-days", "30", "-subj", "/CN=test authority", "-keyout", run / "ca.key", "-out", authority],
+        [*new, "-subj", "/CN=localhost", "-keyout", key, "-out", request],
+        ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", run / "ca.key", "-CAcreateserial", "-days", "30",
+         "-sha256", "-extfile", names, "-out", run / "server.crt"],
+    ):
+        _run([openssl, *command], None, run)
+    key.chmod(0o600)
+    authority.chmod(0o644)
+    if account:
+        for path in (key, run / "server.crt"):
+            os.chown(path, account.pw_uid, account.pw_gid)
+    return authority
 
 
 def _run(command, account, cwd, env=None):

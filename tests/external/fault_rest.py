@@ -22,6 +22,8 @@ class FaultRest:
         self.upstream = urlsplit(upstream)
         self.script = []
         self.met = []
+        # What "overtaken" calls once the commit was applied, before its answer is lost.
+        self.rival = None
         self.lock = threading.Lock()
         outer = self
 
@@ -85,6 +87,9 @@ class FaultRest:
         status, kind, content = self.forward(call, body)
         if mode == "twice":
             self.forward(call, body)
+        elif mode == "overtaken":
+            self.rival()
+            return self.answer(call, 500, b"<html>bad gateway</html>", "text/html")
         elif mode in STATUS_AFTER:
             return self.answer(call, STATUS_AFTER[mode], b"<html>bad gateway</html>", "text/html")
         elif mode == "reset after":

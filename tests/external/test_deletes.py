@@ -1,7 +1,10 @@
 """Rows that other engines deleted: Fjord's answers are those of the engine that deleted them."""
 
+import json
 import re
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import iceberg_java  # noqa: F401  (the fixture's program)
@@ -150,6 +153,49 @@ def test_a_key_column_that_was_dropped_still_deletes(lake, java):
     rows = lake.sql("SELECT * FROM s.t ORDER BY id; SELECT count(*) AS n FROM s.t; SELECT id FROM s.t WHERE v = 'v2';")
     assert [row["id"] for row in rows[:-1]] == before == [0, 3, 4, 5, 6, 7, 8, 9]
     assert rows[-1] == {"n": 8} and rows[0] == {"id": 0, "v": "v0", "k": None}
+
+
+def plain_rows(lake, java, tmp_path):
+    """A table whose one data file has no field ids (PyIceberg adds it, with a name mapping), and keys that
+    Iceberg Java deleted: the rows that are left."""
+    java("create", "s.t", schema=schema(id="long", k="int", v="string"))
+    plain = tmp_path / "plain.parquet"
+    rows = [{"id": n, "k": n, "v": f"v{n}"} for n in range(10)]
+    types = pa.schema([("id", pa.int64()), ("k", pa.int32()), ("v", pa.string())])
+    pq.write_table(pa.Table.from_pylist(rows, schema=types), plain)
+    lake.table("s.t").add_files([f"file://{plain}"])
+    assert "schema.name-mapping.default" in lake.table("s.t").properties
+    java("delete_equal", "s.t", by=["k"], rows=[{"k": 1}, {"k": 2}])
+    java("append", "s.t", rows=[{"id": 10, "k": 1, "v": "v10"}])
+    return check(lake, java, expected=[0, *range(3, 11)])
+
+
+def test_a_dropped_key_deletes_from_files_without_ids(lake, java, tmp_path):
+    kept = plain_rows(lake, java, tmp_path)
+    same = lambda: ids(lake.sql("SELECT id FROM s.t;")) == kept
+    java("alter", "s.t", rename={"k": "key"})
+    check(lake, java, expected=kept)
+    java("alter", "s.t", drop=["key"])
+    assert same(), "dropped"
+    # Iceberg Java gives the name to the new column, in the name mapping too.
+    java("alter", "s.t", add={"k": "int"})
+    java("alter", "s.t", add={"key": "string"})
+    assert same(), "added again"
+    assert lake.sql("SELECT count(*) AS n FROM s.t WHERE v = 'v2' OR v = 'v10';") == [{"n": 1}]
+    lake.sql("ALTER TABLE s.t DROP COLUMN k; ALTER TABLE s.t DROP COLUMN key;")
+    assert same(), "dropped again"
+
+
+def test_a_dropped_key_deletes_whatever_became_of_the_name_mapping(lake, java, tmp_path):
+    kept = plain_rows(lake, java, tmp_path)
+    lake.sql("ALTER TABLE s.t DROP COLUMN k;")
+    with lake.table("s.t").transaction() as transaction:
+        mapping = [{"field-id": 1, "names": ["id"]}, {"field-id": 3, "names": ["v"]}]
+        transaction.set_properties({"schema.name-mapping.default": json.dumps(mapping)})
+    assert ids(lake.sql("SELECT id FROM s.t;")) == kept
+    with lake.table("s.t").transaction() as transaction:
+        transaction.remove_properties("schema.name-mapping.default")
+    assert ids(lake.sql("SELECT id FROM s.t;")) == kept
 
 
 def test_a_key_within_a_struct_deletes(lake, java):

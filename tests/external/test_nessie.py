@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
@@ -175,15 +176,105 @@ def test_acceptance_4_a_commit_that_goes_wrong_is_right_in_the_end(tmp_path, pyi
     assert direct.rows(f"SELECT count(*) FROM nessie.{schema}.t") == [str(len(found))]
 
 
+def test_a_lost_answer_with_anothers_commit_on_top_is_found_in_nessies_log(tmp_path, pyiceberg, schema):
+    """A table shows its newest snapshot alone there: that ours was applied, only the log of commits knows."""
+    direct = Fjord(tmp_path / "direct", URI)
+    direct.rows(f"CREATE SCHEMA nessie.{schema}; CREATE TABLE nessie.{schema}.t (id bigint); SELECT 1")
+    proxy = FaultRest(URI)
+    fjord = Fjord(tmp_path / "proxied", proxy.uri)
+    row = lambda n: pa.table({"id": pa.array([n], pa.int64())})
+    try:
+        for turn in range(FAULTS):
+            proxy.rival = lambda: pyiceberg.load_table(f"{schema}.t").append(row(1000 + turn))
+            proxy.script = ["overtaken"]
+            done = fjord.run(f"INSERT INTO nessie.{schema}.t VALUES ({turn})")
+            assert done.returncode == 0, done.stderr
+        assert len(proxy.met) == FAULTS
+    finally:
+        proxy.close()
+    assert ids_of(pyiceberg, f"{schema}.t") == sorted([*range(FAULTS), *range(1000, 1000 + FAULTS)])
+
+
+def make_reference(name, kind="BRANCH", of="main"):
+    api = os.environ["FJORD_TEST_NESSIE_API"]
+    with urllib.request.urlopen(f"{api}/trees/{of}", timeout=10) as answer:
+        head = json.load(answer)["reference"]
+    body = json.dumps({"type": head["type"], "name": of, "hash": head["hash"]}).encode()
+    url = f"{api}/trees?name={quote(name, safe='')}&type={kind}"
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+    return head["hash"]
+
+
+def test_versions_are_references_of_nessies(tmp_path, schema):
+    fjord = Fjord(tmp_path, URI)
+    fjord.rows(f"CREATE SCHEMA nessie.{schema}; CREATE TABLE nessie.{schema}.t (id bigint); INSERT INTO nessie.{schema}.t VALUES (1); SELECT 1")
+    branch, tag = f"feature/{schema}", f"tag{schema}"
+    head = make_reference(branch)
+    make_reference(tag, "TAG")
+    fjord.rows(f"SET nessie_reference = '{branch}'; INSERT INTO nessie.{schema}.t VALUES (2); CREATE TABLE nessie.{schema}.there (id bigint); SELECT 1")
+    fjord.rows(f"INSERT INTO nessie.{schema}.t VALUES (3); SELECT 1")
+    at = lambda version: fjord.rows(f"SELECT id FROM nessie.{schema}.t FOR VERSION AS OF '{version}' ORDER BY id")
+    assert fjord.rows(f"SELECT id FROM nessie.{schema}.t ORDER BY id") == ["1", "3"]
+    assert at(branch) == ["1", "2"] and at(tag) == ["1"] and at(f"main@{head}") == ["1"] and at("main") == ["1", "3"]
+    # Two states of one table in one query, and what is known of a state.
+    both = f"SELECT a.id, b.id FROM nessie.{schema}.t a JOIN nessie.{schema}.t FOR VERSION AS OF '{branch}' b ON a.id = b.id"
+    assert fjord.rows(both) == ["1,1"]
+    assert fjord.rows(f"SELECT count(*) FROM nessie.{schema}.\"t$files\" FOR VERSION AS OF '{branch}'") == ["2"]
+    # The session's own reference, for everything that it names.
+    there = f"SET nessie_reference = '{branch}'; "
+    assert fjord.rows(f"{there} SHOW TABLES FROM nessie.{schema}") == ["t", "there"]
+    assert fjord.rows(f"SHOW TABLES FROM nessie.{schema}") == ["t"]
+    assert fjord.rows(f"{there} SELECT id FROM nessie.{schema}.t ORDER BY id") == ["1", "2"]
+    assert fjord.rows(f"{there} SELECT id FROM nessie.{schema}.\"t@main\" ORDER BY id") == ["1", "3"]
+    assert fjord.rows(f"{there} RESET nessie_reference; SELECT id FROM nessie.{schema}.t ORDER BY id") == ["1", "3"]
+    assert fjord.rows(f"SET nessie_reference = '{tag}'; SELECT id FROM nessie.{schema}.t") == ["1"]
+    for statement, problem in [
+        (f"SELECT * FROM nessie.{schema}.t FOR VERSION AS OF 'nosuch'", "nosuch"),
+        (f"SELECT * FROM nessie.{schema}.\"t@main\" FOR VERSION AS OF '{tag}'", "is a version of it already"),
+        (f"SET nessie_reference = '{tag}'; INSERT INTO nessie.{schema}.t VALUES (9)", "branch"),
+        (f"INSERT INTO nessie.{schema}.\"t@main@{head}\" VALUES (9)", "never changes"),
+        ("SET nessie_reference = 'main|warehouse'", "is no name of a branch"),
+        (f"SELECT * FROM nessie.{schema}.\"t@main|other\"", "is no name of a branch"),
+    ]:
+        done = fjord.run(statement)
+        assert done.returncode == 1 and problem in done.stderr, (statement, done.stderr)
+    # Catalogs without references of their own are as they were.
+    assert fjord.rows(f"{there} CREATE TABLE iceberg.\"default\".x AS SELECT 1 AS a; SELECT a FROM iceberg.\"default\".x") == ["1"]
+
+
+def test_plain_files_become_tables_of_nessies(tmp_path, pyiceberg, schema):
+    fjord = Fjord(tmp_path, URI)
+    plain = f"s3://{s3('BUCKET')}/plain/{schema}"
+    fjord.rows(f"""CREATE SCHEMA nessie.{schema};
+        COPY (SELECT CAST(1 AS bigint) AS id, 'x' AS v) TO '{plain}/p=1/a.parquet' (FORMAT parquet);
+        COPY (SELECT CAST(2 AS bigint) AS id, 'y' AS v) TO '{plain}/p=2/b.parquet' (FORMAT parquet);
+        CREATE TABLE nessie.{schema}.t (id bigint, v varchar, p int) PARTITIONED BY (p);
+        CALL nessie.system.add_files('{schema}.t', '{plain}');
+        CALL nessie.system.snapshot('{plain}', '{schema}.snap'); SELECT 1""")
+    for name in ("t", "snap"):
+        assert fjord.rows(f"SELECT id, v, p FROM nessie.{schema}.{name} ORDER BY id") == ["1,x,1", "2,y,2"]
+        assert ids_of(pyiceberg, f"{schema}.{name}") == [1, 2]
+    again = fjord.run(f"CALL nessie.system.add_files('{schema}.t', '{plain}')")
+    assert again.returncode == 1 and "already" in again.stderr
+    nowhere = fjord.run(f"SET nessie_reference = 'nosuch'; SHOW TABLES FROM nessie.{schema}")
+    assert nowhere.returncode == 1 and "nosuch" in nowhere.stderr, nowhere.stderr
+
+
+def test_a_table_is_registered(tmp_path, pyiceberg, schema):
+    fjord = Fjord(tmp_path, URI)
+    fjord.rows(f"CREATE SCHEMA nessie.{schema}; CREATE TABLE nessie.{schema}.t (id bigint); INSERT INTO nessie.{schema}.t VALUES (1); SELECT 1")
+    location = pyiceberg.load_table(f"{schema}.t").metadata_location
+    fjord.rows(f"DROP TABLE nessie.{schema}.t; CALL nessie.system.register_table('{schema}.again', '{location}'); SELECT 1")
+    assert fjord.rows(f"SELECT id FROM nessie.{schema}.again") == ["1"]
+    assert ids_of(pyiceberg, f"{schema}.again") == [1]
+
+
 def test_branches_are_references_of_nessies(tmp_path, schema):
     main = Fjord(tmp_path / "main", URI)
     main.rows(f"CREATE SCHEMA nessie.{schema}; CREATE TABLE nessie.{schema}.t (id bigint); INSERT INTO nessie.{schema}.t VALUES (1); SELECT 1")
-    api, branch = os.environ["FJORD_TEST_NESSIE_API"], f"b{schema}"
-    with urllib.request.urlopen(f"{api}/trees/main", timeout=10) as answer:
-        head = json.load(answer)["reference"]
-    body = json.dumps({"type": "BRANCH", "name": "main", "hash": head["hash"]}).encode()
-    request = urllib.request.Request(f"{api}/trees?name={branch}&type=BRANCH", body, {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=10).close()
+    branch = f"b{schema}"
+    make_reference(branch)
     there = Fjord(tmp_path / "branch", URI, branch)
     there.rows(f"INSERT INTO nessie.{schema}.t VALUES (2); SELECT 1")
     main.rows(f'INSERT INTO nessie.{schema}."t@{branch}" VALUES (3); SELECT 1')

@@ -14,6 +14,7 @@ mod counterpart_s3;
 mod cluster;
 mod conflicts;
 mod counterpart_postgres;
+mod counterpart_postgres_connector;
 mod damage;
 mod parquet_damage;
 mod deep;

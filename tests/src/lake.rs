@@ -11,6 +11,7 @@ use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
 use fjord_catalog::metastore::Metastore;
 use fjord_catalog::storage::Storage;
 use fjord_engine::engine::{Engine, EngineOptions};
+use fjord_engine::foreign::Databases;
 use fjord_engine::queries::QueriesOptions;
 use fjord_engine::session::{Session, SessionOptions};
 use futures::TryStreamExt;
@@ -100,6 +101,10 @@ impl Lake {
             target_partitions: Some(options.target_partitions),
             storage: options.storage,
             file_relations: fjord_connectors::file_relations(),
+            databases: Databases {
+                kinds: fjord_connectors::connector_kinds(),
+                ..Databases::default()
+            },
             queries: QueriesOptions::default(),
         })?;
         engine.mount(catalog.clone())?;

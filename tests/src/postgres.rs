@@ -24,6 +24,11 @@ pub struct PostgresDatabase {
     name: String,
 }
 
+/// The certificate that vouches for the server's, which is for `localhost`.
+pub fn authority() -> Option<String> {
+    variable("FJORD_TEST_POSTGRES_CA")
+}
+
 impl PostgresServer {
     /// The server, if there is one; `None` where a test has to be skipped.
     pub fn find() -> Option<Self> {

@@ -80,6 +80,16 @@ pub(crate) async fn look(
         return Ok(Finding::Applied(Box::new(now)));
     }
     // The snapshot may have been applied and expired since: only the whole chain is proof.
+    if let Some(history) = metastore.history_since(base).await? {
+        for file in history.metadata_files.iter().take(METADATA_FILES_MAX) {
+            if operation.is_applied(&*reader.load(file).await?) {
+                return Ok(Finding::Applied(Box::new(now)));
+            }
+        }
+        let is_all = history.metadata_files.len() <= METADATA_FILES_MAX && history.is_complete;
+        let has_moved = is_all && !history.metadata_files.is_empty();
+        return Ok(if has_moved { Finding::Superseded } else { Finding::Unclear });
+    }
     let log = now.metadata().metadata_log();
     for entry in log.iter().rev().take(METADATA_FILES_MAX) {
         if Some(entry.metadata_file.as_str()) == base.metadata_location() {

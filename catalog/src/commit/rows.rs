@@ -1,6 +1,6 @@
 //! Changes of rows: append, overwrite by filter, dynamic overwrite.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -19,7 +19,10 @@ use crate::snapshot::produce::{NewFile, Produced, SnapshotProducer, new_files};
 use crate::snapshot::removal::Removal;
 use crate::snapshot::scope::Scope;
 use crate::snapshot::summary::OP_ID;
-use crate::spec::{MAIN_BRANCH, Snapshot, TableMetadata, TableRequirement, TableUpdate};
+use crate::spec::{
+    MAIN_BRANCH, ManifestContentType, Snapshot, SnapshotRef, TableMetadata, TableRequirement,
+    TableUpdate,
+};
 use crate::table::Table;
 
 /// A change of rows on its way into a table.
@@ -33,7 +36,16 @@ pub(crate) struct RowsOperation {
     validated: Option<i64>,
     producer: SnapshotProducer,
     manifests: Manifests,
+    registered: Registered,
     produced: Option<Produced>,
+}
+
+/// What goes with files that somebody else wrote.
+#[derive(Debug, Default)]
+struct Registered {
+    properties: BTreeMap<String, String>,
+    /// Paths that the branch must not have yet.
+    new_paths: HashSet<String>,
 }
 
 impl RowsOperation {
@@ -50,6 +62,7 @@ impl RowsOperation {
     ) -> Result<Self> {
         let metadata = base.metadata();
         let start = metadata.snapshot_for_ref(&options.branch);
+        let registered = Registered::of(&change);
         let plan = plan(metadata, change, options.isolation, start.map(|s| s.sequence_number()))?;
         let spec_ids = plan.files.iter().map(|new| new.spec_id).collect();
         let producer = SnapshotProducer::new(
@@ -67,6 +80,7 @@ impl RowsOperation {
             validated: start.map(|snapshot| snapshot.snapshot_id()),
             producer,
             manifests,
+            registered,
             produced: None,
         })
     }
@@ -113,9 +127,11 @@ impl Operation for RowsOperation {
             validate(head, &self.manifests, self.validated, parent, rule).await?;
             self.validated = parent.map(|snapshot| snapshot.snapshot_id());
         }
+        self.registered.check_new(head, &self.manifests, parent).await?;
         self.produced = self.producer.produce(metadata, parent).await?;
         let Some(produced) = &self.produced else { return Ok(Proposal::Nothing) };
-        let updates = branch_updates(metadata, produced.snapshot.clone(), &self.branch)?;
+        let mut updates = branch_updates(metadata, produced.snapshot.clone(), &self.branch)?;
+        updates.extend(self.registered.properties_of(metadata));
         Ok(Proposal::Commit(Box::new(TableCommit {
             name: head.name().clone(),
             requirements: vec![
@@ -135,6 +151,48 @@ impl Operation for RowsOperation {
 
     fn is_applied(&self, metadata: &TableMetadata) -> bool {
         holds_snapshot(metadata, &self.producer)
+    }
+}
+
+impl Registered {
+    fn of(change: &RowsChange) -> Self {
+        let RowsChange::Register { files, properties, is_unique } = change else {
+            return Self::default();
+        };
+        let paths = files.iter().filter(|_| *is_unique).map(|file| file.file_path().to_owned());
+        Self { properties: properties.clone(), new_paths: paths.collect() }
+    }
+
+    /// Refuses a file that `parent` has already.
+    async fn check_new(
+        &self,
+        head: &Table,
+        manifests: &Manifests,
+        parent: Option<&SnapshotRef>,
+    ) -> Result<()> {
+        let (Some(parent), false) = (parent, self.new_paths.is_empty()) else { return Ok(()) };
+        let list = manifests.load_list(parent, head.metadata().format_version()).await?;
+        for manifest in list.iter().filter(|m| m.content == ManifestContentType::Data) {
+            let entries = manifests.load(manifest).await?;
+            let known = entries
+                .iter()
+                .find(|entry| entry.is_alive() && self.new_paths.contains(entry.file_path()));
+            if let Some(known) = known {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("table \"{}\" has file {:?} already", head.name(), known.file_path()),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The properties that the table has not.
+    fn properties_of(&self, metadata: &TableMetadata) -> Option<TableUpdate> {
+        let known = metadata.properties();
+        let new = self.properties.iter().filter(|(key, _)| !known.contains_key(*key));
+        let updates: HashMap<_, _> = new.map(|(k, v)| (k.clone(), v.clone())).collect();
+        (!updates.is_empty()).then_some(TableUpdate::SetProperties { updates })
     }
 }
 
@@ -182,7 +240,9 @@ fn plan(
     base_sequence: Option<i64>,
 ) -> Result<Plan> {
     let (files, scope) = match change {
-        RowsChange::Append { files } => (new_files(metadata, files)?, None),
+        RowsChange::Append { files } | RowsChange::Register { files, .. } => {
+            (new_files(metadata, files)?, None)
+        }
         RowsChange::OverwriteWhere { filter, files } => {
             (new_files(metadata, files)?, Some(Scope::Where(filter)))
         }

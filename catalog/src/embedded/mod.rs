@@ -182,7 +182,7 @@ impl Embedded {
 #[async_trait]
 impl Metastore for Embedded {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { views: true, rename: true, nested_namespaces: true }
+        Capabilities { views: true, rename: true, nested_namespaces: true, together: false }
     }
 
     async fn list_namespaces(&self) -> Result<Vec<Namespace>> {

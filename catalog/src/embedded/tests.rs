@@ -136,8 +136,10 @@ async fn the_embedded_catalog_passes_the_suite() {
     let embedded = Arc::new(world.open().await.unwrap());
     let report = suite::run(embedded, Storage::local(), &world.warehouse()).await;
     assert!(report.failed.is_empty(), "{:#?}", report.failed);
-    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
-    assert!(report.passed.len() >= 20);
+    // One table at a time is all that it commits.
+    let together = report.skipped.iter().all(|name| name.contains("committed_together"));
+    assert!(together && report.skipped.len() == 2, "{:?}", report.skipped);
+    assert!(report.passed.len() >= 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]

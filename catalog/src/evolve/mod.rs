@@ -14,7 +14,7 @@ mod properties;
 mod tests;
 
 pub use columns::change_columns;
-pub use name_mapping::NAME_MAPPING;
+pub use name_mapping::{NAME_MAPPING, name_mapping_of};
 pub use properties::{set_properties, unset_properties};
 
 use crate::spec::{Literal, Type};

@@ -4,12 +4,12 @@
 //! field that it means, even when another column takes the name later. Other engines move it to the
 //! new column, whose values are then those of the old one in such files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::spec::{NestedFieldRef, Schema, Type};
+use crate::spec::{NestedFieldRef, Schema, TableMetadata, Type};
 
 /// The table property that holds it.
 pub const NAME_MAPPING: &str = "schema.name-mapping.default";
@@ -68,6 +68,42 @@ fn update(level: &mut Vec<Mapped>, fields: &[NestedFieldRef], old_names: &HashMa
             None => {}
         }
     }
+}
+
+/// A mapping for a table that has none: every name that a column has or had. One that several columns
+/// have had, one after the other, is left out, as nobody can say which of them a file means.
+///
+/// # Errors
+/// None that a table's schemas cause.
+pub fn name_mapping_of(metadata: &TableMetadata) -> Result<String> {
+    let levels: Vec<Vec<NestedFieldRef>> =
+        metadata.schemas_iter().map(|schema| schema.as_struct().fields().to_vec()).collect();
+    serde_json::to_string(&of_levels(&levels))
+        .map_err(|e| Error::new(ErrorKind::Bug, "a name mapping cannot be written").with_source(e))
+}
+
+/// One level of the mapping, from the fields at that level in all the schemas.
+fn of_levels(levels: &[Vec<NestedFieldRef>]) -> Vec<Mapped> {
+    let mut versions: BTreeMap<i32, Vec<&NestedFieldRef>> = BTreeMap::new();
+    let mut ids: HashMap<&str, BTreeSet<i32>> = HashMap::new();
+    for field in levels.iter().flatten() {
+        versions.entry(field.id).or_default().push(field);
+        ids.entry(&field.name).or_default().insert(field.id);
+    }
+    versions
+        .into_iter()
+        .map(|(id, fields)| {
+            let mut names: Vec<String> = Vec::new();
+            for field in &fields {
+                let is_its_own = ids.get(field.name.as_str()).is_some_and(|ids| ids.len() == 1);
+                if is_its_own && !names.contains(&field.name) {
+                    names.push(field.name.clone());
+                }
+            }
+            let insides: Vec<_> = fields.iter().map(|field| children(&field.field_type)).collect();
+            Mapped { field_id: Some(id), names, fields: of_levels(&insides) }
+        })
+        .collect()
 }
 
 fn entry(field: &NestedFieldRef) -> Mapped {

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::metastore::{Capabilities, Entry, EntryKind, Metastore, TableCommit, View};
+use crate::metastore::{Capabilities, Entry, EntryKind, History, Metastore, TableCommit, View};
 use crate::name::{Namespace, TableName};
 use crate::table::Table;
 
@@ -66,6 +66,7 @@ pub struct FaultMetastore {
     commits: AtomicU64,
     loads: AtomicU64,
     visit: Mutex<Option<Visit>>,
+    has_references: bool,
 }
 
 impl FaultMetastore {
@@ -80,7 +81,15 @@ impl FaultMetastore {
             commits: AtomicU64::new(0),
             loads: AtomicU64::new(0),
             visit: Mutex::default(),
+            has_references: false,
         }
+    }
+
+    /// As a catalog whose branches are its own, and may stand in names: `t@dev` is `t`.
+    #[must_use]
+    pub fn with_references(mut self) -> Self {
+        self.has_references = true;
+        self
     }
 
     /// Appends faults for the commits to come, one each.
@@ -235,11 +244,43 @@ impl Metastore for FaultMetastore {
                 format!("table {:?}: injected: catalog unreachable", name.to_string()),
             ));
         }
-        self.inner.load_table(name).await
+        match name.name.split_once('@') {
+            Some((bare, _)) if self.has_references => {
+                self.inner.load_table(&TableName::new(name.namespace.clone(), bare)?).await
+            }
+            _ => self.inner.load_table(name).await,
+        }
     }
 
     fn has_table_references(&self) -> bool {
-        self.inner.has_table_references()
+        !self.has_references && self.inner.has_table_references()
+    }
+
+    async fn prepare_files(&self, staged: &Table) -> Result<()> {
+        self.inner.prepare_files(staged).await
+    }
+
+    async fn connect(&self) -> Result<()> {
+        self.inner.connect().await
+    }
+
+    fn rights_to<'n>(&self, name: &'n str) -> Vec<&'n str> {
+        match name.split_once('@') {
+            Some((bare, _)) if self.has_references => vec![bare],
+            _ => self.inner.rights_to(name),
+        }
+    }
+
+    async fn history_since(&self, base: &Table) -> Result<Option<History>> {
+        self.inner.history_since(base).await
+    }
+
+    async fn commit_together(&self, commits: Vec<TableCommit>) -> Result<()> {
+        self.inner.commit_together(commits).await
+    }
+
+    async fn list_all(&self) -> Result<Option<Vec<Entry>>> {
+        self.inner.list_all().await
     }
 
     async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {

@@ -90,6 +90,11 @@ impl RestClient {
         self.shared.endpoint.get_or_try_init(|| self.negotiate()).await
     }
 
+    /// The address that was configured.
+    pub(super) fn uri(&self) -> &Url {
+        &self.shared.uri
+    }
+
     /// What was negotiated, if anything was asked yet.
     pub(super) fn negotiated(&self) -> Option<&Endpoint> {
         self.shared.endpoint.get()

@@ -39,6 +39,8 @@ pub(super) struct Endpoint {
 pub(super) struct Nessie {
     pub(super) reference: String,
     warehouse: Option<String>,
+    /// The root of Nessie's own API, version 2.
+    api: Option<Url>,
 }
 
 impl Nessie {
@@ -79,7 +81,9 @@ impl Endpoint {
         // It comes encoded already where it needs to be.
         let prefix = prefix.map(|p| p.trim_matches('/').to_owned()).unwrap_or_default();
         let is_nessie = told("nessie.is-nessie-catalog").is_some_and(|v| v == "true");
-        let nessie = is_nessie.then(|| nessie(&prefix, options));
+        let api = told("nessie.core-base-uri").filter(|_| is_nessie);
+        let api = api.map(|text| origin::told(uri, text)).transpose()?;
+        let nessie = is_nessie.then(|| nessie(&prefix, options, api));
         if options.reference.is_some() && nessie.is_none() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
@@ -100,6 +104,34 @@ impl Endpoint {
                 || told("idempotency-key-lifetime").is_some(),
             offers: offers.filter_map(|o| Some(o.as_str()?.to_owned())).collect(),
         })
+    }
+
+    /// The same at another reference of Nessie's, or at one commit of it (`dev@<hash>`).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what cannot be a reference's name: a `|` in it would lead to another
+    /// warehouse.
+    pub(super) fn at(&self, reference: &str) -> Result<Self> {
+        let Some(nessie) = &self.nessie else { return Ok(self.clone()) };
+        if reference.is_empty() || reference.contains(['|', '\u{1f}']) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{reference:?} is no name of a branch or tag"),
+            ));
+        }
+        let nessie = Nessie { reference: reference.to_owned(), ..nessie.clone() };
+        let prefix = nessie.prefix(reference, None);
+        Ok(Self { prefix, nessie: Some(nessie), ..self.clone() })
+    }
+
+    /// `…/trees/<reference>/<path>` of Nessie's own API; `None` where the server tells none.
+    pub(super) fn tree(&self, reference: &str, path: &str) -> Result<Option<Url>> {
+        let Some(api) = self.nessie.as_ref().and_then(|nessie| nessie.api.as_ref()) else {
+            return Ok(None);
+        };
+        let root = api.as_str().trim_end_matches('/');
+        let text = format!("{root}/v2/trees/{}{path}", encode(reference));
+        Url::parse(&text).map(Some).map_err(no_url)
     }
 
     /// Whether the server has `endpoint` (`GET /v1/{prefix}/…`), as far as it says.
@@ -124,21 +156,22 @@ impl Endpoint {
         let root = self.root.as_str().trim_end_matches('/');
         let parts = ["v1", prefix, path].into_iter().filter(|part| !part.is_empty());
         let text = parts.fold(root.to_owned(), |text, part| format!("{text}/{part}"));
-        Url::parse(&text).map_err(|e| {
-            Error::new(ErrorKind::InvalidArgument, "the catalog's address makes no URL")
-                .with_source(e)
-        })
+        Url::parse(&text).map_err(no_url)
     }
 }
 
-fn nessie(prefix: &str, options: &RestOptions) -> Nessie {
+fn no_url(e: url::ParseError) -> Error {
+    Error::new(ErrorKind::InvalidArgument, "the catalog's address makes no URL").with_source(e)
+}
+
+fn nessie(prefix: &str, options: &RestOptions, api: Option<Url>) -> Nessie {
     let decoded = percent_decode_str(prefix).decode_utf8_lossy().into_owned();
     let (reference, warehouse) = match decoded.split_once('|') {
         Some((reference, warehouse)) => (reference.to_owned(), Some(warehouse.to_owned())),
         None => (decoded, None),
     };
     let reference = options.reference.clone().unwrap_or(reference);
-    Nessie { reference, warehouse: warehouse.or_else(|| options.warehouse.clone()) }
+    Nessie { reference, warehouse: warehouse.or_else(|| options.warehouse.clone()), api }
 }
 
 /// One part of a path.
@@ -199,8 +232,25 @@ mod tests {
         options.reference = Some("feature/x".to_owned());
         let endpoint = negotiate(&options, &answer).unwrap();
         assert!(endpoint.url("x").unwrap().as_str().ends_with("/v1/feature%2Fx%7Cwarehouse/x"));
+        let at = endpoint.at("dev@0a1b").unwrap();
+        assert!(at.url("x").unwrap().as_str().ends_with("/v1/dev%400a1b%7Cwarehouse/x"));
         let error = negotiate(&options, &json!({})).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    /// Hazard: the name of a reference is a part of the prefix, in which a `|` would lead to another
+    /// warehouse than the configured one.
+    #[test]
+    fn a_reference_does_not_lead_to_another_warehouse() {
+        let options = RestOptions::new("http://127.0.0.1:1/iceberg", Storage::local());
+        let answer = json!({
+            "defaults": {"prefix": "main%7Cwarehouse"},
+            "overrides": {"nessie.is-nessie-catalog": "true"},
+        });
+        let endpoint = negotiate(&options, &answer).unwrap();
+        for name in ["main|other", "|", "", "main@0a1b|other"] {
+            assert_eq!(endpoint.at(name).unwrap_err().kind(), ErrorKind::InvalidArgument, "{name}");
+        }
     }
 
     #[test]

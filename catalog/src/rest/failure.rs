@@ -33,11 +33,19 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn read(status: u16, body: &[u8]) -> Self {
-        let model = serde_json::from_slice::<Value>(body).ok();
-        let model = model.as_ref().and_then(|json| json.get("error")).filter(|e| e.is_object());
+        let json = serde_json::from_slice::<Value>(body).ok();
+        let of_protocol =
+            json.as_ref().and_then(|json| json.get("error")).filter(|e| e.is_object());
+        // Nessie's own API has a model of its own.
+        let of_nessie =
+            json.as_ref().filter(|json| json.get("errorCode").is_some_and(Value::is_string));
+        let (model, kind) = match of_protocol {
+            Some(model) => (Some(model), "type"),
+            None => (of_nessie, "errorCode"),
+        };
         let text = |key: &str| model.and_then(|m| m.get(key)?.as_str()).unwrap_or_default();
         let message = text("message").chars().take(MESSAGE_CHARS_MAX).collect();
-        Self { status, kind: text("type").to_owned(), message, is_protocol: model.is_some() }
+        Self { status, kind: text(kind).to_owned(), message, is_protocol: model.is_some() }
     }
 
     /// Whether asking again later may help, and did no harm.
@@ -106,6 +114,8 @@ mod tests {
     fn a_status_means_what_the_protocol_says_and_nothing_more() {
         let model = r#"{"error":{"message":"m","type":"NoSuchTableException","code":404}}"#;
         assert_eq!(kind(404, model, Effect::Read), ErrorKind::NotFound);
+        let nessies = r#"{"status":404,"errorCode":"REFERENCE_NOT_FOUND","message":"m"}"#;
+        assert_eq!(kind(404, nessies, Effect::Read), ErrorKind::NotFound);
         // A proxy that knows no such page says nothing of a table.
         assert_eq!(kind(404, "<html>not here</html>", Effect::Read), ErrorKind::Unavailable);
         assert_eq!(kind(409, model, Effect::Commit), ErrorKind::Stale);

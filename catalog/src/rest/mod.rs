@@ -13,27 +13,43 @@ mod auth;
 mod endpoint;
 mod client;
 mod names;
+mod told;
+mod vended;
 mod namespaces;
 mod tables;
+mod together;
+mod log;
+mod contents;
 mod views;
 #[cfg(test)]
 mod counterpart_tests;
+#[cfg(test)]
+mod idempotency_tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::metastore::{Capabilities, Entry, EntryKind, Metastore, TableCommit, View};
+use crate::metastore::{Capabilities, Entry, EntryKind, History, Metastore, TableCommit, View};
 use crate::name::{Namespace, TableName};
 use crate::rest::client::RestClient;
-pub use crate::rest::options::{OAuth2, RestAuth, RestOptions, SigV4};
+use crate::rest::contents::Wanted;
+use crate::rest::endpoint::Endpoint;
+pub use crate::rest::options::{OAuth2, RestAuth, RestOptions, SigV4, Vending};
+use crate::rest::vended::Vendor;
+use crate::secret::Secret;
 use crate::table::Table;
 
 /// A metastore behind the REST protocol. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rest {
     client: RestClient,
+    /// Nessie alone: the reference to work on, in place of the configured one.
+    reference: Option<Arc<str>>,
+    vendor: Option<Arc<Vendor>>,
     metadata_bytes_max: u64,
 }
 
@@ -42,21 +58,61 @@ impl Rest {
     ///
     /// # Errors
     /// `InvalidArgument` for an address that is none, or headers that are none.
-    pub fn try_new(options: RestOptions) -> Result<Self> {
+    pub fn try_new(mut options: RestOptions) -> Result<Self> {
+        let vending = options.vending.take();
+        if vending.is_some() {
+            let (name, value) = vended::DELEGATION;
+            options.headers.insert(name.to_owned(), Secret::new(value));
+        }
         let metadata_bytes_max = options.storage.limits().metadata_bytes_max;
-        Ok(Self { client: RestClient::try_new(options)?, metadata_bytes_max })
+        let client = RestClient::try_new(options)?;
+        let vendor = vending.map(|vending| Arc::new(Vendor::new(vending)));
+        Ok(Self { client, reference: None, vendor, metadata_bytes_max })
+    }
+
+    /// What was negotiated, at the reference to work on.
+    async fn endpoint(&self) -> Result<Cow<'_, Endpoint>> {
+        let endpoint = self.client.endpoint().await?;
+        Ok(match &self.reference {
+            Some(reference) => Cow::Owned(endpoint.at(reference)?),
+            None => Cow::Borrowed(endpoint),
+        })
     }
 }
 
 #[async_trait]
 impl Metastore for Rest {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { views: true, rename: true, nested_namespaces: true }
+        Capabilities { views: true, rename: true, nested_namespaces: true, together: true }
     }
 
     /// Nessie's references are those of the whole catalog. Known once the server was asked anything.
     fn has_table_references(&self) -> bool {
         self.client.negotiated().is_none_or(|endpoint| endpoint.nessie.is_none())
+    }
+
+    async fn connect(&self) -> Result<()> {
+        self.client.endpoint().await.map(drop)
+    }
+
+    fn at_reference(&self, reference: &str) -> Option<Arc<dyn Metastore>> {
+        if self.client.negotiated().is_some_and(|endpoint| endpoint.nessie.is_none()) {
+            return None;
+        }
+        Some(Arc::new(Self { reference: Some(Arc::from(reference)), ..self.clone() }))
+    }
+
+    fn rights_to<'n>(&self, name: &'n str) -> Vec<&'n str> {
+        let Some((bare, _)) = name.split_once(tables::AT) else { return vec![name] };
+        match self.client.negotiated() {
+            Some(endpoint) if endpoint.nessie.is_some() => vec![bare],
+            Some(_) => vec![name],
+            None => vec![name, bare],
+        }
+    }
+
+    async fn history_since(&self, base: &Table) -> Result<Option<History>> {
+        self.log_since(base).await
     }
 
     async fn warehouse(&self) -> Result<Option<String>> {
@@ -102,12 +158,29 @@ impl Metastore for Rest {
         self.list_entries(namespace).await
     }
 
+    async fn list_all(&self) -> Result<Option<Vec<Entry>>> {
+        let contents = self.contents_of(Wanted::Everything).await?;
+        Ok(contents.map(|contents| contents.entries))
+    }
+
     async fn load_table(&self, name: &TableName) -> Result<Table> {
         self.read_table(name).await
     }
 
     async fn commit(&self, commit: TableCommit) -> Result<Table> {
         self.apply_commit(commit).await
+    }
+
+    async fn commit_together(&self, commits: Vec<TableCommit>) -> Result<()> {
+        self.apply_together(commits).await
+    }
+
+    async fn prepare_files(&self, staged: &Table) -> Result<()> {
+        self.ask_for_new(staged).await
+    }
+
+    async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {
+        self.register(name, metadata_location).await
     }
 
     async fn drop_table(&self, name: &TableName) -> Result<Option<Table>> {

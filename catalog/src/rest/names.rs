@@ -49,7 +49,7 @@ impl Rest {
         entries: &str,
         what: &str,
     ) -> Result<Vec<Value>> {
-        let endpoint = self.client.endpoint().await?;
+        let endpoint = self.endpoint().await?;
         let (mut found, mut token) = (Vec::new(), String::new());
         for _ in 0..PAGES_MAX {
             let mut url = endpoint.url(path)?;
@@ -78,7 +78,7 @@ impl Rest {
     /// Names of one kind in a namespace whose stored spelling is given; none for a namespace that
     /// is not there, if the server does not say.
     pub(super) async fn names(&self, kind: EntryKind, namespace: &Namespace) -> Result<Vec<Entry>> {
-        let endpoint = self.client.endpoint().await?;
+        let endpoint = self.endpoint().await?;
         let offered = format!("GET /v1/{{prefix}}/namespaces/{{namespace}}/{}", collection(kind));
         if kind == EntryKind::View && !endpoint.offers(&offered) {
             return Ok(Vec::new());

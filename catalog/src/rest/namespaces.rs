@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Rest;
 use super::client::Call;
+use super::contents::Wanted;
 use super::endpoint::{encode_namespace, parent};
 use super::names::{alike, pick};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +16,7 @@ use crate::metastore::Entry;
 use crate::name::Namespace;
 
 /// Namespaces whose inner ones are asked for at once.
-const LISTINGS_IN_FLIGHT_MAX: usize = 8;
+const LISTINGS_IN_FLIGHT_MAX: usize = 32;
 /// Levels of a namespace.
 const LEVELS_MAX: usize = 16;
 
@@ -31,6 +32,9 @@ type Loaded = (Namespace, BTreeMap<String, String>);
 
 impl Rest {
     pub(super) async fn all_namespaces(&self) -> Result<Vec<Namespace>> {
+        if let Some(contents) = self.contents_of(Wanted::Namespaces).await? {
+            return Ok(contents.namespaces);
+        }
         let mut all = Vec::new();
         let mut level = self.inner_namespaces(None).await?;
         for _ in 0..LEVELS_MAX {
@@ -85,7 +89,7 @@ impl Rest {
 
     async fn namespace_as_given(&self, namespace: &Namespace) -> Result<Loaded> {
         let path = format!("namespaces/{}", encode_namespace(namespace));
-        let url = self.client.endpoint().await?.url(&path)?;
+        let url = self.endpoint().await?.url(&path)?;
         let answer = self.client.call(Call::read(url, &what(namespace))).await?;
         let properties = answer.get("properties").and_then(Value::as_object).into_iter().flatten();
         let properties = properties.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())));
@@ -104,7 +108,7 @@ impl Rest {
             return Err(Error::new(ErrorKind::AlreadyExists, text));
         }
         let body = json!({"namespace": namespace.levels(), "properties": properties});
-        let url = self.client.endpoint().await?.url("namespaces")?;
+        let url = self.endpoint().await?.url("namespaces")?;
         let about = what(namespace);
         self.client.call(Call::change(Method::POST, url, Some(&body), &about)).await.map(drop)
     }
@@ -121,7 +125,7 @@ impl Rest {
             changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
         let body = json!({"removals": removals, "updates": updates});
         let path = format!("namespaces/{}/properties", encode_namespace(&stored));
-        let url = self.client.endpoint().await?.url(&path)?;
+        let url = self.endpoint().await?.url(&path)?;
         let about = what(&stored);
         self.client.call(Call::change(Method::POST, url, Some(&body), &about)).await.map(drop)
     }
@@ -138,7 +142,7 @@ impl Rest {
             ));
         }
         let path = format!("namespaces/{}", encode_namespace(&stored));
-        let url = self.client.endpoint().await?.url(&path)?;
+        let url = self.endpoint().await?.url(&path)?;
         let about = what(&stored);
         let mut call = Call::change(Method::DELETE, url, None, &about);
         // Somebody was quicker to put something in.
@@ -147,8 +151,23 @@ impl Rest {
     }
 
     pub(super) async fn list_entries(&self, namespace: &Namespace) -> Result<Vec<Entry>> {
-        // Nessie lists what is not there as empty.
-        let stored = self.stored_namespace(namespace).await?.0;
-        self.entries(&stored).await
+        if let Some(contents) = self.contents_of(Wanted::Within(namespace)).await?
+            && contents.namespaces.contains(namespace)
+        {
+            let mut entries = contents.entries;
+            entries.retain(|entry| entry.name.namespace == *namespace);
+            return Ok(entries);
+        }
+        match self.entries(namespace).await {
+            Ok(entries) if !entries.is_empty() => return Ok(entries),
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        // Spelt otherwise, or empty: Nessie lists what is not there as empty.
+        match self.stored_namespace(namespace).await?.0 {
+            stored if stored == *namespace => Ok(Vec::new()),
+            stored => self.entries(&stored).await,
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::secret::Secret;
-use crate::storage::Storage;
+use crate::storage::s3::S3Options;
+use crate::storage::{Storage, VendedStores};
 
 /// How long one attempt at a request may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(30);
@@ -26,8 +27,20 @@ pub struct RestOptions {
     pub headers: BTreeMap<String, Secret>,
     /// Where metadata files are.
     pub storage: Storage,
+    /// Whether the server is asked for credentials of its tables' files, and where they are put;
+    /// `None`: those of the configuration alone are used.
+    pub vending: Option<Vending>,
     /// How long one attempt at a request may take; 30 s unless said.
     pub attempt_time: Duration,
+}
+
+/// What becomes of credentials that the server vends.
+#[derive(Clone, Debug)]
+pub struct Vending {
+    /// Where stores with them are put; the catalog's storage serves from there.
+    pub stores: VendedStores,
+    /// Prefixes that are configured, with their endpoints: there the server gives keys alone.
+    pub places: Vec<(String, S3Options)>,
 }
 
 impl RestOptions {
@@ -41,6 +54,7 @@ impl RestOptions {
             auth: RestAuth::Nobody,
             headers: BTreeMap::new(),
             storage,
+            vending: None,
             attempt_time: ATTEMPT_TIME,
         }
     }

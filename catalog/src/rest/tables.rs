@@ -1,13 +1,17 @@
 //! Tables of a REST catalog: loaded, committed, renamed, forgotten.
 
+use std::borrow::Cow;
+
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Rest;
 use super::client::Call;
+use super::endpoint::{Endpoint, encode_namespace};
 use super::failure::{Effect, unclear};
 use super::names::{collection, path, what};
+use super::told::Told;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::parse_table_metadata;
 use crate::metastore::{EntryKind, TableCommit};
@@ -16,9 +20,9 @@ use crate::spec::{TableMetadata, TableRequirement, TableUpdate};
 use crate::table::Table;
 
 /// On Nessie: the commit that a loaded table was read at.
-const NESSIE_COMMIT: &str = "nessie.commit.id";
+pub(super) const NESSIE_COMMIT: &str = "nessie.commit.id";
 /// On Nessie: between a table's name and the reference that it is read at.
-const AT: char = '@';
+pub(super) const AT: char = '@';
 
 impl Rest {
     pub(super) async fn read_table(&self, name: &TableName) -> Result<Table> {
@@ -31,20 +35,38 @@ impl Rest {
     }
 
     async fn table_as_given(&self, name: &TableName) -> Result<Table> {
-        let url = self.client.endpoint().await?.url(&path(EntryKind::Table, name))?;
+        let (endpoint, bare) = self.at_name(name).await?;
+        let url = endpoint.url(&path(EntryKind::Table, &bare))?;
         let about = what(EntryKind::Table, name);
         let answer = self.client.call(Call::read(url, &about)).await?;
         self.table_of(name, answer)
+    }
+
+    /// Where a table is asked for, and by which name: on Nessie a name may carry a reference, or a
+    /// commit of one (`t@dev`, `t@dev@<hash>`).
+    pub(super) async fn at_name(&self, name: &TableName) -> Result<(Cow<'_, Endpoint>, TableName)> {
+        let endpoint = self.endpoint().await?;
+        match name.name.split_once(AT) {
+            Some((bare, reference)) if endpoint.nessie.is_some() => {
+                let bare = TableName::new(name.namespace.clone(), bare)?;
+                Ok((Cow::Owned(endpoint.at(reference)?), bare))
+            }
+            _ => Ok((endpoint, name.clone())),
+        }
     }
 
     /// The table of a `LoadTableResult` or a `CommitTableResponse`.
     fn table_of(&self, name: &TableName, mut answer: Value) -> Result<Table> {
         let about = what(EntryKind::Table, name);
         let location = answer.get("metadata-location").and_then(Value::as_str).map(str::to_owned);
+        let config = Told::of(&answer);
         let (Some(location), Some(metadata)) = (location, answer.get_mut("metadata")) else {
             let text = format!("{about}: the catalog's answer holds no table");
             return Err(Error::new(ErrorKind::Unavailable, text));
         };
+        if let Some(vendor) = &self.vendor {
+            vendor.accept(self, name, &location, metadata, &config)?;
+        }
         let json = serde_json::to_vec(&metadata.take())
             .map_err(|e| Error::new(ErrorKind::Bug, "metadata cannot be written").with_source(e))?;
         let metadata = parse_table_metadata(&location, &json, self.metadata_bytes_max)?;
@@ -55,7 +77,7 @@ impl Rest {
         if commit.requirements.iter().any(|r| matches!(r, TableRequirement::NotExist)) {
             return self.create_table(commit).await;
         }
-        if self.client.endpoint().await?.nessie.is_some() {
+        if self.endpoint().await?.nessie.is_some() {
             return self.commit_pinned(commit).await;
         }
         match self.commit_as_given(&commit.name, &commit).await {
@@ -67,7 +89,7 @@ impl Rest {
     }
 
     async fn commit_as_given(&self, name: &TableName, commit: &TableCommit) -> Result<Table> {
-        let url = self.client.endpoint().await?.url(&path(EntryKind::Table, name))?;
+        let url = self.endpoint().await?.url(&path(EntryKind::Table, name))?;
         self.send_commit(name, url, commit, None).await
     }
 
@@ -82,27 +104,32 @@ impl Rest {
         for requirement in &commit.requirements {
             requirement.check(Some(base.metadata())).map_err(|e| stale(&name).with_source(e))?;
         }
-        let endpoint = self.client.endpoint().await?;
-        let Some(nessie) = &endpoint.nessie else {
-            return Err(Error::new(ErrorKind::Bug, "a pinned commit is Nessie's"));
-        };
-        let Some(hash) = base.metadata().properties().get(NESSIE_COMMIT) else {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "{}: the server does not tell the commit that it was read at ({NESSIE_COMMIT}), without which changes of others could be lost",
-                    what(EntryKind::Table, &name)
-                ),
-            ));
-        };
-        let (bare, reference) = match name.name.split_once(AT) {
-            Some((bare, reference)) => (TableName::new(name.namespace.clone(), bare)?, reference),
-            None => (name.clone(), nessie.reference.as_str()),
-        };
+        let (endpoint, bare) = self.at_name(&name).await?;
+        let hash = pinned_at(&base)?;
+        let reference = branch_of(&endpoint, &name)?;
         let url = endpoint.url_pinned(reference, hash, &path(EntryKind::Table, &bare))?;
         let base = Some(base.metadata().as_ref());
         let committed = self.send_commit(&name, url, &commit, base).await?;
         Ok(self.located(committed).await)
+    }
+
+    /// Makes a table of metadata that is there already.
+    pub(super) async fn register(&self, name: &TableName, location: &str) -> Result<Table> {
+        let endpoint = self.endpoint().await?;
+        let offered = "POST /v1/{prefix}/namespaces/{namespace}/register";
+        if !endpoint.offers(offered) {
+            let about = what(EntryKind::Table, name);
+            let text = format!("{about}: the catalog does not register tables");
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+        let name = self.require_free(name, None).await?;
+        let about = what(EntryKind::Table, &name);
+        let path = format!("namespaces/{}/register", encode_namespace(&name.namespace));
+        let url = endpoint.url(&path)?;
+        let body = json!({"name": name.name, "metadata-location": location, "overwrite": false});
+        let answer = self.client.call(Call::change(Method::POST, url, Some(&body), &about)).await?;
+        let registered = self.table_of(&name, answer)?;
+        Ok(self.located(registered).await)
     }
 
     async fn create_table(&self, commit: TableCommit) -> Result<Table> {
@@ -112,7 +139,7 @@ impl Rest {
                 format!("{}: a create needs staged metadata", what(EntryKind::Table, &commit.name)),
             ));
         };
-        let endpoint = self.client.endpoint().await?;
+        let endpoint = self.endpoint().await?;
         if endpoint.nessie.is_some() && commit.name.name.contains(AT) {
             return Err(Error::new(
                 ErrorKind::Unsupported,
@@ -185,7 +212,7 @@ impl Rest {
             }
             Err(e) => return Err(e),
         };
-        let mut url = self.client.endpoint().await?.url(&path(EntryKind::Table, &stored))?;
+        let mut url = self.endpoint().await?.url(&path(EntryKind::Table, &stored))?;
         url.query_pairs_mut().append_pair("purgeRequested", "false");
         let about = what(EntryKind::Table, &stored);
         self.client.call(Call::change(Method::DELETE, url, None, &about)).await?;
@@ -203,17 +230,47 @@ impl Rest {
         let identifier =
             |name: &TableName| json!({"namespace": name.namespace.levels(), "name": name.name});
         let body = json!({"source": identifier(&from), "destination": identifier(&to)});
-        let endpoint = self.client.endpoint().await?;
+        let endpoint = self.endpoint().await?;
         let url = endpoint.url(&format!("{}/rename", collection(kind)))?;
         let about = what(kind, &from);
         self.client.call(Call::change(Method::POST, url, Some(&body), &about)).await.map(drop)
     }
 }
 
+/// The commit of Nessie's that a table was read at.
+pub(super) fn pinned_at(table: &Table) -> Result<&str> {
+    let hash = table.metadata().properties().get(NESSIE_COMMIT).map(String::as_str);
+    hash.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "{}: the server does not tell the commit that it was read at ({NESSIE_COMMIT}), without which changes of others could be lost",
+                what(EntryKind::Table, table.name())
+            ),
+        )
+    })
+}
+
+/// The reference of Nessie's that is committed to.
+pub(super) fn branch_of<'e>(endpoint: &'e Endpoint, name: &TableName) -> Result<&'e str> {
+    match &endpoint.nessie {
+        None => Err(Error::new(ErrorKind::Bug, "a pinned commit is Nessie's")),
+        Some(nessie) if nessie.reference.contains(AT) => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "{}: {:?} is one commit of a reference, which never changes; name the branch",
+                what(EntryKind::Table, name),
+                nessie.reference
+            ),
+        )),
+        Some(nessie) => Ok(&nessie.reference),
+    }
+}
+
 /// The updates as the protocol has them. Servers want `last-column-id` beside a new schema, which
 /// the format library leaves out since the specification calls it obsolete; and Nessie takes the ids
 /// of new schemas, specs and orders as they are, so that they must be new.
-fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Result<Vec<Value>> {
+pub(super) fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Result<Vec<Value>> {
     let staged = commit.staged.as_ref().map(|table| table.metadata().last_column_id());
     let asserted = commit.requirements.iter().filter_map(|requirement| match requirement {
         TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id } => {
@@ -278,7 +335,7 @@ fn renumber(update: &mut Map<String, Value>, what: &str, key: &str, taken: &mut 
     }
 }
 
-fn stale(name: &TableName) -> Error {
+pub(super) fn stale(name: &TableName) -> Error {
     let about = what(EntryKind::Table, name);
     Error::new(ErrorKind::Stale, format!("{about}: another commit was first"))
 }

@@ -39,7 +39,7 @@ impl Rest {
     }
 
     async fn view_as_given(&self, name: &TableName) -> Result<Value> {
-        let url = self.client.endpoint().await?.url(&path(EntryKind::View, name))?;
+        let url = self.endpoint().await?.url(&path(EntryKind::View, name))?;
         let about = what(EntryKind::View, name);
         let mut answer = self.client.call(Call::read(url, &about)).await?;
         match answer.get_mut("metadata").map(Value::take) {
@@ -76,7 +76,7 @@ impl Rest {
         });
         let all = path(EntryKind::View, &name);
         let collection = all.rsplit_once('/').map_or(all.as_str(), |(collection, _)| collection);
-        let url = self.client.endpoint().await?.url(collection)?;
+        let url = self.endpoint().await?.url(collection)?;
         let about = what(EntryKind::View, &name);
         self.client.call(Call::change(Method::POST, url, Some(&body), &about)).await.map(drop)
     }
@@ -107,7 +107,7 @@ impl Rest {
             "requirements": [{"type": "assert-view-uuid", "uuid": uuid}],
             "updates": updates,
         });
-        let url = self.client.endpoint().await?.url(&path(EntryKind::View, name))?;
+        let url = self.endpoint().await?.url(&path(EntryKind::View, name))?;
         let about = what(EntryKind::View, name);
         let mut call = Call::change(Method::POST, url, Some(&body), &about);
         call.conflict = ErrorKind::Stale;
@@ -116,7 +116,7 @@ impl Rest {
 
     pub(super) async fn forget_view(&self, name: &TableName) -> Result<()> {
         let stored = self.stored(EntryKind::View, name).await?;
-        let url = self.client.endpoint().await?.url(&path(EntryKind::View, &stored))?;
+        let url = self.endpoint().await?.url(&path(EntryKind::View, &stored))?;
         let about = what(EntryKind::View, &stored);
         self.client.call(Call::change(Method::DELETE, url, None, &about)).await.map(drop)
     }

@@ -8,6 +8,7 @@ mod local;
 mod bucket;
 mod scope;
 pub mod s3;
+mod vended;
 mod files;
 mod file_io;
 
@@ -29,6 +30,7 @@ use crate::storage::scope::Scope;
 
 pub use crate::storage::fault::store_error;
 pub use crate::storage::scope::real_path;
+pub use crate::storage::vended::VendedStores;
 
 /// Where a URI leads.
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub struct Storage {
     stores: Arc<BTreeMap<StoreKey, Bucket>>,
     /// What may be reached of it; `None`: all.
     scope: Option<Arc<Scope>>,
+    /// Looked at first.
+    vended: Option<VendedStores>,
     limits: StorageLimits,
 }
 
@@ -84,6 +88,7 @@ impl Storage {
         Self {
             stores: Arc::new(BTreeMap::from([(key, disk)])),
             scope: None,
+            vended: None,
             limits: StorageLimits::default(),
         }
     }
@@ -125,6 +130,14 @@ impl Storage {
         Ok(self)
     }
 
+    /// Also serves what `vended` has by then, before any other store. What may be reached stays
+    /// what it is.
+    #[must_use]
+    pub fn with_vended(mut self, vended: VendedStores) -> Self {
+        self.vended = Some(vended);
+        self
+    }
+
     /// Overrides how much is read whole at most.
     #[must_use]
     pub fn with_limits(mut self, limits: StorageLimits) -> Self {
@@ -152,6 +165,9 @@ impl Storage {
             scope.check(uri, &location)?;
         }
         let store_url = location.store_url()?;
+        if let Some(store) = self.vended.as_ref().and_then(|vended| vended.serving(&location)) {
+            return Ok(Resolved { store, path: location.path, store_url });
+        }
         let bucket = self.stores.get(&(location.scheme, location.authority));
         let Some(store) = bucket.and_then(|bucket| bucket.serving(&location.path)) else {
             return Err(Error::new(

@@ -7,6 +7,7 @@ mod namespaces;
 mod tables;
 mod names;
 mod views;
+mod together;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ enum Needs {
     Rename,
     ViewsAndRename,
     NestedNamespaces,
+    Together,
 }
 
 impl Needs {
@@ -35,6 +37,7 @@ impl Needs {
             Needs::Rename => capabilities.rename,
             Needs::ViewsAndRename => capabilities.views && capabilities.rename,
             Needs::NestedNamespaces => capabilities.nested_namespaces,
+            Needs::Together => capabilities.together,
         }
     }
 }
@@ -81,5 +84,6 @@ fn checks() -> Vec<Check> {
     checks.extend(tables::checks());
     checks.extend(names::checks());
     checks.extend(views::checks());
+    checks.extend(together::checks());
     checks
 }

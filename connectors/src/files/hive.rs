@@ -106,6 +106,18 @@ fn pairs_of(file: &ListedFile, mode: HivePartitioning) -> Vec<(String, String)> 
         .collect()
 }
 
+/// What the directories of a file say, wherever in its path they are; `None` is NULL.
+pub(super) fn partition_of(file: &ListedFile) -> Vec<(String, Option<String>)> {
+    let parts: Vec<_> = file.meta.location.parts().collect();
+    parts[..parts.len().saturating_sub(1)]
+        .iter()
+        .filter_map(|part| part.as_ref().split_once('='))
+        .filter(|(key, _)| !key.is_empty())
+        // Decoded once: these values are stored.
+        .map(|(key, value)| (decode(key), Some(decode(value)).filter(|v| v != NULL_DIRECTORY)))
+        .collect()
+}
+
 /// Integers when all are, else dates when all are, else text.
 fn typed_column(key: &str, texts: &[Option<&str>]) -> (FieldRef, Vec<ScalarValue>) {
     let present: Vec<&str> = texts.iter().flatten().copied().collect();

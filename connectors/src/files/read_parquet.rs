@@ -9,14 +9,15 @@ use datafusion::common::Statistics;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::error::Result;
+use url::Url;
 
-use super::hive::hive_columns;
+use super::hive::{hive_columns, partition_of};
 use super::infer::{Unification, each_file, file_schemas, unify};
 use super::listing::{self, ListedFile, Listing};
 use super::options::Options;
 use super::table::FileTable;
 use crate::error::{Error, ErrorKind};
-use crate::relation::{FileAccess, FileRelation, RelationArguments};
+use crate::relation::{FileAccess, FileRelation, FoundFile, RelationArguments, StoreLocation};
 
 const EXTENSIONS: &[&str] = &[".parquet", ".parq", ".pq"];
 const OPTIONS: &[&str] = &["hive_partitioning", "union_by_name"];
@@ -52,6 +53,31 @@ impl FileRelation for ReadParquet {
         let statistics = footers(format.as_ref(), session, &listing, &schema).await?;
         let hive = hive_columns(&listing.files, &schema, hive_partitioning)?;
         Ok(Arc::new(FileTable::new(&listing, hive, schema, format).with_statistics(statistics)))
+    }
+
+    async fn files(&self, paths: &[String], access: &dyn FileAccess) -> Result<Vec<FoundFile>> {
+        let listing = listing::list(paths, access, EXTENSIONS).await?;
+        Ok(listing.files.iter().map(|file| found(&listing, file)).collect())
+    }
+}
+
+fn found(listing: &Listing, file: &ListedFile) -> FoundFile {
+    let store_url: &Url = listing.store_url.as_ref();
+    // The name as the store has it: what a writer escaped in a directory's name stays so.
+    let uri = match store_url.scheme() {
+        "file" => format!("file:///{}", file.meta.location),
+        _ => file.shown.clone(),
+    };
+    FoundFile {
+        location: StoreLocation {
+            store: Arc::clone(&listing.store),
+            path: file.meta.location.clone(),
+            store_url: store_url.clone(),
+        },
+        uri,
+        shown: file.shown.clone(),
+        size_bytes: file.meta.size,
+        partition: partition_of(file),
     }
 }
 

@@ -14,8 +14,10 @@ pub mod source;
 pub mod filter;
 pub mod table;
 pub(crate) mod wire;
+pub(crate) mod lineage;
 pub mod metadata;
 pub mod write;
+pub(crate) mod adopt;
 pub mod commit;
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
 use super::adapter::FieldIdAdapterFactory;
-use super::deletes::{DeletingMorselizer, MaskedSource, ScanDeletes};
+use super::deletes::{DeletingMorselizer, MaskedSource, ScanDeletes, is_row_number};
 use super::guard::GuardedMorselizer;
 use crate::error::{Error, ErrorKind};
 
@@ -137,14 +137,16 @@ impl IcebergSource {
         }
     }
 
-    /// Whether a filter touches a nested column.
+    /// Whether a filter touches a nested column, or asks where in its file a row is.
     ///
+    /// A row number is known of what was read, not of what a row filter is shown. And
     /// The inner source decides by the table's schema whether it can evaluate a filter, but
     /// silently drops one that the adapter turned into something it cannot (stack §3).
     fn touches_nested(&self, filter: &Arc<dyn PhysicalExpr>) -> Result<bool> {
         let schema = self.table_schema().table_schema();
         let mut nested = false;
         filter.apply(|node| {
+            nested |= is_row_number(node);
             if let Some(column) = node.downcast_ref::<Column>() {
                 nested |= schema
                     .field_with_name(column.name())

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use fjord_catalog::plan_files::PlannedFile;
 use fjord_catalog::spec::{
     DataFile, Datum, Literal, PartitionSpec, PrimitiveType, Schema, TableMetadata, Transform, Type,
 };
 
+use super::lineage;
 use super::types::{datum_to_scalar, primitive_to_scalar};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -118,6 +120,21 @@ impl FileStatistics {
                 .map_or(Precision::Absent, |bytes| Precision::Exact(rows.saturating_mul(bytes))),
             column_statistics: columns,
         })
+    }
+
+    /// The same of a planned file, with what is known of its rows' lineage.
+    ///
+    /// # Errors
+    /// As [`FileStatistics::of_file`].
+    pub(super) fn of_planned(&self, planned: &PlannedFile) -> Result<Statistics> {
+        let mut statistics = self.of_file(&planned.file, planned.spec_id)?;
+        let rows = usize::try_from(planned.file.record_count()).unwrap_or(usize::MAX);
+        for (column, of_column) in self.columns.iter().zip(&mut statistics.column_statistics) {
+            if let Some(value) = lineage::of_file(column.id, planned) {
+                fix(of_column, value.map(ScalarValue::from), rows);
+            }
+        }
+        Ok(statistics)
     }
 
     /// The statistics of several files together.

@@ -120,6 +120,13 @@ impl IcebergTable {
         &self.iceberg_schema
     }
 
+    /// The table with the columns that lineage is made of; none of them is the user's.
+    pub(super) fn with_lineage_columns(&self) -> Result<Self> {
+        let schema = Arc::new(super::lineage::extended(&self.iceberg_schema)?);
+        let (catalog, table) = (self.catalog.clone(), self.table.clone());
+        Self::build(catalog, table, self.snapshot.clone(), schema)
+    }
+
     /// What ANALYZE counted, for the nearest snapshot.
     fn distinct_counts(&self) -> HashMap<i32, u64> {
         let metadata = self.table.metadata();
@@ -153,7 +160,7 @@ impl IcebergTable {
             });
             // Not `with_statistics`: that claims partition values are never NULL. What it says is
             // of the whole file, deleted rows too: it only ever excludes.
-            let of_file = Arc::new(statistics.of_file(file, planned.spec_id)?);
+            let of_file = Arc::new(statistics.of_planned(planned)?);
             partitioned.statistics = Some(Arc::clone(&of_file));
             let store = stores.entry(at.store_url.clone()).or_insert_with(|| StoreFiles {
                 at,

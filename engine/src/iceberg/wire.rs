@@ -136,15 +136,18 @@ pub(crate) fn scan_of(node: &dyn ExecutionPlan) -> Option<(&FileScanConfig, &Ice
 pub(crate) fn unshippable(config: &FileScanConfig, source: &IcebergSource) -> Option<&'static str> {
     let mut files = config.file_groups.iter().flat_map(FileGroup::files);
     let not_carried = |file: &PartitionedFile| {
-        let known = usize::from(file.extensions.get_arc::<Attached>().is_some());
-        file.extensions.len() > known || file.ordering.is_some()
+        let attached = file.extensions.get_arc::<Attached>();
+        let known = usize::from(attached.is_some());
+        file.extensions.len() > known
+            || file.ordering.is_some()
+            || attached.is_some_and(|deletes| !deletes.is_carried())
     };
     let found = [
         (source.adapters().is_none(), "a scan whose columns are not found by field id"),
         (!config.output_ordering.is_empty(), "a scan in a declared order"),
         (config.output_partitioning.is_some(), "a scan with a declared partitioning"),
         (config.file_compression_type != FileCompressionType::UNCOMPRESSED, "compressed files"),
-        (files.any(not_carried), "a file with unknown extensions"),
+        (files.any(not_carried), "a file with extensions that no message carries"),
     ];
     found.into_iter().find_map(|(is, what)| is.then_some(what))
 }

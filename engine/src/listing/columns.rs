@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use fjord_catalog::catalog::Catalog;
-use fjord_catalog::metastore::{Entry, EntryKind, View};
+use fjord_catalog::metastore::{EntryKind, View};
+use fjord_connectors::connector::RemoteName;
 
 use crate::error::Result;
 use crate::iceberg::types::{COMMENT, to_arrow_schema};
 use crate::sql::ddl::view::COLUMN_COMMENT;
 use crate::sql::information::columns_of;
+use crate::sql::names::{Mounted, Named};
 use crate::sql::scope::Queries;
 
 /// The columns of an entry; `None` where it was dropped since it was listed.
@@ -17,11 +18,20 @@ use crate::sql::scope::Queries;
 /// # Errors
 /// What kept the metadata from being read, or the view from being planned.
 pub(super) async fn columns(
-    catalog: &Catalog,
-    entry: &Entry,
+    catalog: &Mounted,
+    named: &Named,
     queries: &dyn Queries,
 ) -> Result<Option<SchemaRef>> {
     use fjord_catalog::ErrorKind::NotFound;
+    let (catalog, entry) = match (catalog, &named.entry) {
+        (Mounted::Lake(catalog), Some(entry)) => (catalog, entry),
+        (_, Some(entry)) => return columns_of(&entry.name).transpose(),
+        (Mounted::Foreign(catalog), None) => {
+            let name = RemoteName { schema: named.schema.clone(), name: named.name.clone() };
+            return Ok(catalog.table(&name).await?.map(|table| table.schema()));
+        }
+        (Mounted::Lake(_), None) => return Ok(None),
+    };
     if let Some(own) = columns_of(&entry.name) {
         return own.map(Some);
     }

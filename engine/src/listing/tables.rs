@@ -13,6 +13,7 @@ use super::names::{self, Admitted, NAMES_PER_LIST_MAX};
 use super::{ListedKey, ListedTable, Listing};
 use crate::error::{Error, Result};
 use crate::sql::context::StatementContext;
+use crate::sql::names::{Mounted, Named};
 use crate::sql::scope::{Queries, is_visible};
 use crate::sql::show::like::Matcher;
 use crate::sql::{information, session_queries};
@@ -35,7 +36,7 @@ pub(super) struct Lister {
 #[derive(Clone, Debug)]
 struct Found {
     schema: Admitted,
-    entry: Entry,
+    entry: Named,
     kind: TableKind,
 }
 
@@ -74,13 +75,14 @@ impl Lister {
                 let (filter, matcher) = (Arc::clone(&filter), Arc::clone(&matcher));
                 let access = access.clone();
                 async move {
-                    let listed = crate::sql::names::entries(&schema.catalog, &schema.name).await;
+                    let listing = crate::sql::names::entries(&schema.catalog, &schema.name);
+                    let listed = names::in_time(&schema.catalog, schema.named, listing).await;
                     let entries = names::or_unreachable(&schema.catalog, schema.named, listed)?;
                     let found: Vec<Result<Found>> = entries
                         .into_iter()
-                        .filter(|entry| matcher.matches(&entry.name.name))
+                        .filter(|entry| matcher.matches(&entry.name))
                         .filter(|entry| {
-                            let table = Some(entry.name.name.as_str());
+                            let table = Some(entry.name.as_str());
                             let (catalog, name) = (schema.catalog.name(), schema.name.as_str());
                             is_visible(access.as_deref(), catalog, Some(name), table)
                         })
@@ -110,7 +112,7 @@ impl Lister {
             // Few names match a pattern without `%`.
             let mut found: Vec<Found> = names.try_collect().await?;
             found.sort_by_key(|f| {
-                let own = &f.entry.name.name;
+                let own = &f.entry.name;
                 let same = own.to_lowercase() == name.to_lowercase();
                 let current = f.schema.catalog.name().eq_ignore_ascii_case(&here.catalog)
                     && f.schema.name.eq_ignore_ascii_case(&here.schema);
@@ -158,9 +160,10 @@ impl Lister {
     }
 }
 
-fn kind_of(entry: &Entry) -> TableKind {
-    match entry.kind {
-        _ if information::columns_of(&entry.name).is_some() => TableKind::SystemTable,
+fn kind_of(named: &Named) -> TableKind {
+    let is_own = |entry: &Entry| information::columns_of(&entry.name).is_some();
+    match named.kind {
+        _ if named.entry.as_ref().is_some_and(is_own) => TableKind::SystemTable,
         EntryKind::Table => TableKind::BaseTable,
         EntryKind::View => TableKind::View,
     }
@@ -176,22 +179,24 @@ async fn listed(found: Found, queries: Option<Arc<dyn Queries>>) -> Option<Liste
             Ok(columns) => columns,
             Err(e) => {
                 let catalog = catalog.name();
-                tracing::warn!(catalog, table = %entry.name, error = %e, "listed without columns");
+                tracing::warn!(catalog, table = entry.name, error = %e, "listed without columns");
                 Some(Arc::new(Schema::empty()))
             }
         },
     };
     let catalog = catalog.name().to_owned();
-    Some(ListedTable { catalog, schema, name: entry.name.name, kind, columns })
+    Some(ListedTable { catalog, schema, name: entry.name, kind, columns })
 }
 
 /// The table's identifier fields; `None` where it has none or cannot be read.
 async fn key_of(found: &Found) -> Option<ListedKey> {
-    let catalog = &found.schema.catalog;
-    let table = match catalog.load_table(&found.entry.name).await {
+    let (Mounted::Lake(catalog), Some(entry)) = (&found.schema.catalog, &found.entry.entry) else {
+        return None;
+    };
+    let table = match catalog.load_table(&entry.name).await {
         Ok(table) => table,
         Err(e) => {
-            let (catalog, table) = (catalog.name(), &found.entry.name);
+            let (catalog, table) = (catalog.name(), &entry.name);
             tracing::warn!(catalog, %table, error = %e, "listed without keys");
             return None;
         }
@@ -204,7 +209,7 @@ async fn key_of(found: &Found) -> Option<ListedKey> {
     (columns.len() == ids.len() && !columns.is_empty()).then(|| ListedKey {
         catalog: catalog.name().to_owned(),
         schema: found.schema.name.clone(),
-        table: found.entry.name.name.clone(),
+        table: found.entry.name.clone(),
         columns,
     })
 }

@@ -189,7 +189,7 @@ fn refused<T>() -> CatalogResult<T> {
 #[async_trait]
 impl Metastore for Crowd {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { views: true, rename: true, nested_namespaces: true }
+        Capabilities { views: true, rename: true, nested_namespaces: true, together: false }
     }
 
     async fn list_namespaces(&self) -> CatalogResult<Vec<Namespace>> {

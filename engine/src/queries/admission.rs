@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// The slots of a process.
 #[derive(Debug)]
 pub(super) struct Admission {
-    running_max: usize,
+    light_max: usize,
+    heavy_max: usize,
     queued_max: usize,
     light: Mutex<LaneState>,
     heavy: Mutex<LaneState>,
@@ -47,9 +48,10 @@ impl Drop for Slot {
 }
 
 impl Admission {
-    pub(super) fn new(running_max: usize, queued_max: usize) -> Self {
+    pub(super) fn new(light_max: usize, heavy_max: usize, queued_max: usize) -> Self {
         Self {
-            running_max: running_max.max(1),
+            light_max: light_max.max(1),
+            heavy_max: heavy_max.max(1),
             queued_max,
             light: Mutex::default(),
             heavy: Mutex::default(),
@@ -63,6 +65,13 @@ impl Admission {
             Lane::Heavy => &self.heavy,
         };
         state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running_max(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Light => self.light_max,
+            Lane::Heavy => self.heavy_max,
+        }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -80,13 +89,13 @@ impl Admission {
     pub(super) async fn enter(self: &Arc<Self>, lane: Lane, user: &str) -> Result<Slot> {
         let (mut waiting, granted) = {
             let mut state = self.lane(lane);
-            if state.running < self.running_max && state.waiting.is_empty() {
+            if state.running < self.running_max(lane) && state.waiting.is_empty() {
                 state.running += 1;
                 return Ok(Slot { admission: Arc::clone(self), lane });
             }
             if state.waiting.len() >= self.queued_max {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                return Err(self.queue_full());
+                return Err(self.queue_full(lane));
             }
             let (grant, granted) = oneshot::channel();
             let ticket = state.waiting.push(user, grant);
@@ -101,13 +110,14 @@ impl Admission {
         Ok(Slot { admission: Arc::clone(self), lane })
     }
 
-    fn queue_full(&self) -> Error {
+    fn queue_full(&self, lane: Lane) -> Error {
         Error::new(
             ErrorKind::LimitExceeded,
             format!(
                 "QUEUE_FULL: {} queries run and {} wait, which is what queries_running_max and \
-                 queries_queued_max in [limits] allow; try again later",
-                self.running_max, self.queued_max
+                 queries_queued_max in [limits], and the memory limit, allow; try again later",
+                self.running_max(lane),
+                self.queued_max
             ),
         )
     }
@@ -152,7 +162,7 @@ mod tests {
     use super::*;
 
     fn admission(running_max: usize, queued_max: usize) -> Arc<Admission> {
-        Arc::new(Admission::new(running_max, queued_max))
+        Arc::new(Admission::new(running_max, running_max, queued_max))
     }
 
     #[tokio::test]

@@ -48,6 +48,8 @@ fn hidden(text: &str) -> String {
     // The values of EXECUTE are parameters, which are never kept.
     let mut is_execute = false;
     let mut is_first = true;
+    // A value in the wrong quotes, as `password = "x"`, is one all the same.
+    let mut is_assigned = false;
     while let Some((piece, kind)) = next_piece(rest) {
         rest = rest.get(piece.len()..).unwrap_or_default();
         match kind {
@@ -58,8 +60,12 @@ fn hidden(text: &str) -> String {
             }
             Piece::Literal => {
                 // A quoted key of a map or of WITH: 'password' = 'x'.
-                out.push_str(&without_userinfo(piece));
+                out.push_str(&without_parameters(&without_userinfo(piece)));
                 is_secret = names_a_secret(piece);
+            }
+            Piece::Word if is_secret && is_assigned && piece.starts_with('"') => {
+                out.push_str(HIDDEN);
+                is_secret = false;
             }
             Piece::Number if is_execute => out.push_str("***"),
             Piece::Word | Piece::Number => {
@@ -74,6 +80,9 @@ fn hidden(text: &str) -> String {
             }
         }
         is_first &= kind == Piece::Blank;
+        if kind != Piece::Blank {
+            is_assigned = piece == "=";
+        }
     }
     out
 }
@@ -97,6 +106,26 @@ fn without_userinfo(literal: &str) -> String {
     }
     let (user, host) = (rest.get(..colon).unwrap_or(""), rest.get(at..).unwrap_or(""));
     format!("{scheme}://{user}:***{host}")
+}
+
+/// A URL or a list of parameters, as `host=h password=p`, without what is called a password.
+fn without_parameters(literal: &str) -> String {
+    const NAMES: [&str; 2] = ["password=", "passwd="];
+    let lower = literal.to_ascii_lowercase();
+    let mut out = String::with_capacity(literal.len());
+    let mut at = 0;
+    while let Some(rest) = lower.get(at..) {
+        let found = NAMES.iter().filter_map(|name| Some((rest.find(name)?, name.len()))).min();
+        let Some((begin, length)) = found else { break };
+        let value = at + begin + length;
+        let end = lower.get(value..).and_then(|v| v.find(['&', ' ', '\'', '#']));
+        let end = end.map_or(lower.len(), |end| value + end);
+        out.push_str(literal.get(at..value).unwrap_or_default());
+        out.push_str("***");
+        at = end;
+    }
+    out.push_str(literal.get(at..).unwrap_or_default());
+    out
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +212,13 @@ mod tests {
                 "CREATE CATALOG s WITH (url = 'postgres://u:pw@h/d?x=1', password = 'c''anary')",
                 "CREATE CATALOG s WITH (url = 'postgres://u:***@h/d?x=1', password = '***')",
             ),
+            (
+                "url = 'postgres://h/d?PassWord=canary&x=1'",
+                "url = 'postgres://h/d?PassWord=***&x=1'",
+            ),
+            ("url = 'host=h password=canary'", "url = 'host=h password=***'"),
+            ("WITH (password = \"canary\", n = 1)", "WITH (password = '***', n = 1)"),
+            ("SELECT token AS \"Name\" FROM t", "SELECT token AS \"Name\" FROM t"),
             ("WITH ('secret_key' => $$canary$$, n = 1)", "WITH ('secret_key' => '***', n = 1)"),
             ("ALTER USER u IDENTIFIED BY 'canary'", "ALTER USER u IDENTIFIED BY '***'"),
             ("SET \"Auth.Token\" TO 'canary'", "SET \"Auth.Token\" TO '***'"),

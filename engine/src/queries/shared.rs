@@ -28,7 +28,11 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(options: QueriesOptions) -> Self {
         Self {
-            admission: Arc::new(Admission::new(options.running_max, options.queued_max)),
+            admission: Arc::new(Admission::new(
+                options.running_max,
+                options.heavy_running_max.unwrap_or(options.running_max),
+                options.queued_max,
+            )),
             history: History::open(options.history_entries_max, options.history_dir.as_deref()),
             options,
             live: Mutex::default(),

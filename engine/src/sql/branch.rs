@@ -67,6 +67,8 @@ pub(crate) async fn resolve(
     let Some((base, reference)) = split(&parts) else {
         return Ok((ctx.qualify_parts(&parts, scope)?, None));
     };
+    // Which kind of catalog it is decides whose rights are asked for.
+    ctx.catalog_of(&parts, scope)?.metastore().connect().await?;
     let as_written = match ctx.qualify_parts(&parts, scope) {
         Ok(name) if access::permit(ctx, privilege, &name).is_ok() => match ctx.load(&name).await {
             Ok(_) => return Ok((name, None)),

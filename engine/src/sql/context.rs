@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
@@ -13,14 +14,17 @@ use fjord_catalog::catalog::Catalog;
 use fjord_catalog::metastore::View;
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::table::Table;
+use fjord_connectors::connector::RemoteName;
 use sqlparser::ast::ObjectName;
 use tokio::sync::OnceCell;
 
 use super::files::{FilePolicy, SessionFiles};
+use super::foreign::object::ObjectName3;
 use super::pins::{Pins, pinned_view};
 use super::variables::{SharedVariables, Variables};
 use crate::access::AccessPolicy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::catalog::ForeignCatalog;
 use crate::queries::{QueryHandle, Viewer};
 use crate::query::PinnedRelation;
 use crate::services::Services;
@@ -44,8 +48,24 @@ pub(crate) struct QualifiedName {
 
 impl std::fmt::Display for QualifiedName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.catalog.name(), self.name)
+        write!(f, "{}.{}", self.catalog.name(), self.name)?;
+        match self.catalog.reference() {
+            Some(reference) => write!(f, "@{reference}"),
+            None => Ok(()),
+        }
     }
+}
+
+impl QualifiedName {
+    /// The catalog at the reference where the name is looked up: another one may have another table.
+    fn place(&self) -> String {
+        place(&self.catalog)
+    }
+}
+
+fn place(catalog: &Catalog) -> String {
+    let name = catalog.name();
+    catalog.reference().map_or_else(|| name.to_owned(), |at| format!("{name}@{at}"))
 }
 
 /// What a name turned out to be.
@@ -102,11 +122,13 @@ pub(crate) struct StatementContext {
 }
 
 type Once = Arc<OnceCell<Loaded>>;
+type OnceRelation = Arc<OnceCell<Arc<dyn TableProvider>>>;
 
 /// Tables and views that the statement has seen; each is loaded once.
 #[derive(Debug, Default)]
 struct Seen {
     loaded: Mutex<HashMap<(String, TableName), Once>>,
+    foreign: Mutex<HashMap<(String, RemoteName), OnceRelation>>,
     pins: Mutex<Pins>,
     tables: Mutex<HashMap<(String, TableName), Table>>,
     receipt: Mutex<Vec<PinnedRelation>>,
@@ -204,6 +226,23 @@ impl StatementContext {
         Self { parameter_types: Some(types), ..self.with_parameters(Vec::new()) }
     }
 
+    /// A mounted catalog by name, regardless of case, at the reference that the session works on.
+    pub(crate) fn catalog(&self, name: &str) -> Result<Catalog> {
+        Ok(self.at_reference(self.services.catalog(name)?))
+    }
+
+    /// Every mounted catalog, likewise, in the order of mounting.
+    pub(crate) fn catalogs(&self) -> Vec<Catalog> {
+        self.services.catalogs().into_iter().map(|catalog| self.at_reference(catalog)).collect()
+    }
+
+    fn at_reference(&self, catalog: Catalog) -> Catalog {
+        match self.variables.nessie_reference() {
+            Some(reference) => catalog.at_reference(&reference),
+            None => catalog,
+        }
+    }
+
     /// The session's current catalog and schema.
     pub(crate) fn scope(&self) -> Scope {
         Scope {
@@ -239,17 +278,61 @@ impl StatementContext {
             }
         };
         let name = TableName::new(Namespace::parse(schema)?, table)?;
-        Ok(QualifiedName { catalog: self.services.catalog(catalog)?, name })
+        Ok(QualifiedName { catalog: self.catalog(catalog)?, name })
+    }
+
+    /// The catalog that the parts of a name lead to, where one of the last two may be a branch.
+    pub(crate) fn catalog_of(&self, parts: &[String], scope: &Scope) -> Result<Catalog> {
+        match parts {
+            [catalog, _, _] | [catalog, _, _, _] if self.services.catalog(catalog).is_ok() => {
+                self.catalog(catalog)
+            }
+            _ => self.catalog(&scope.catalog),
+        }
+    }
+
+    /// A database's relation, opened once for the whole statement; `None` where it is gone.
+    pub(crate) async fn foreign_table(
+        &self,
+        catalog: &ForeignCatalog,
+        name: &RemoteName,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let key = (catalog.name().to_owned(), name.clone());
+        let once = {
+            let mut foreign = self.seen.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(foreign.entry(key).or_default())
+        };
+        if let Some(table) = once.get() {
+            return Ok(Some(Arc::clone(table)));
+        }
+        let Some(table) = catalog.table(name).await? else { return Ok(None) };
+        let kept = once.get_or_init(|| std::future::ready(table)).await;
+        Ok(Some(Arc::clone(kept)))
+    }
+
+    /// The stored name of a database's relation that the statement reads, if `name` means one alone.
+    pub(crate) fn foreign_origin(&self, name: &ObjectName3) -> Option<[String; 3]> {
+        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+        let foreign = self.seen.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alike = foreign.iter().filter(|((catalog, relation), opened)| {
+            opened.get().is_some()
+                && *catalog == name.catalog
+                && same(&relation.schema, &name.schema)
+                && same(&relation.name, &name.table)
+        });
+        let ((catalog, relation), _) = alike.next()?;
+        let origin = [catalog.clone(), relation.schema.clone(), relation.name.clone()];
+        alike.next().is_none().then_some(origin)
     }
 
     /// Completes the name of a schema with the current catalog.
     pub(crate) fn qualify_schema(&self, parts: &[String]) -> Result<(Catalog, Namespace)> {
         match parts {
             [schema] => {
-                let catalog = self.services.catalog(&self.variables.catalog)?;
+                let catalog = self.catalog(&self.variables.catalog)?;
                 Ok((catalog, Namespace::parse(schema)?))
             }
-            [catalog, schema] => Ok((self.services.catalog(catalog)?, Namespace::parse(schema)?)),
+            [catalog, schema] => Ok((self.catalog(catalog)?, Namespace::parse(schema)?)),
             _ => Err(Error::invalid(format!(
                 "schema name \"{}\" has {} parts; write catalog.schema, and a nested schema as \
                  one quoted name: catalog.\"a.b\"",
@@ -261,7 +344,7 @@ impl StatementContext {
 
     /// The table or view behind a name, loaded once for the whole statement.
     pub(crate) async fn load(&self, name: &QualifiedName) -> Result<Loaded> {
-        let key = (name.catalog.name().to_owned(), name.name.clone());
+        let key = (name.place(), name.name.clone());
         let once = {
             let mut loaded = self.seen.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(loaded.entry(key).or_default())
@@ -269,7 +352,7 @@ impl StatementContext {
         let loaded = once.get_or_try_init(|| self.load_pinned(name)).await?;
         let Loaded::Table(table) = loaded else { return Ok(loaded.clone()) };
         // Two spellings may lead to one table: what was loaded first is what the statement sees.
-        let key = (name.catalog.name().to_owned(), table.name().clone());
+        let key = (name.place(), table.name().clone());
         let mut tables = self.seen.tables.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Loaded::Table(tables.entry(key).or_insert_with(|| table.clone()).clone()))
     }
@@ -285,10 +368,11 @@ impl StatementContext {
     /// Refuses to replace `now` when the statement has read an older state of it: the rows that
     /// came in between are in neither.
     pub(crate) fn check_as_read(&self, catalog: &Catalog, now: &Table) -> Result<()> {
+        let place = place(catalog);
         let tables = self.seen.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let moved = tables.iter().any(|((of, _), read)| {
             let same = read.name() == now.name() || read.metadata().uuid() == now.metadata().uuid();
-            of == catalog.name() && same && read.metadata_location() != now.metadata_location()
+            *of == place && same && read.metadata_location() != now.metadata_location()
         });
         if moved {
             return Err(Error::new(

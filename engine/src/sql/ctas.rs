@@ -7,7 +7,8 @@ use super::context::StatementContext;
 use super::ddl::ast::CreateTableStatement;
 use super::ddl::create::{Creation, plan_create};
 use super::session_queries::sql_scope;
-use super::{plan, select, titles};
+use super::foreign::name::ForeignName;
+use super::{foreign, plan, select, titles};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::write::{Fit, WriteTarget, plan_write};
@@ -21,6 +22,9 @@ pub(crate) async fn explain(
     let Some(query) = &statement.query else {
         return Err(Error::unsupported("EXPLAIN of CREATE TABLE is supported for CREATE TABLE AS"));
     };
+    if let Some(target) = ForeignName::of_path(ctx, &statement.name)? {
+        return foreign::write::explain_ctas(ctx, statement, &target).await;
+    }
     if statement.column_names.is_empty() {
         titles::check_stored(&query.query)?;
     }

@@ -11,9 +11,11 @@ use sqlparser::ast::{self, Expr, Query, SelectItem, SetExpr, Statement as Sql};
 
 use super::context::StatementContext;
 use super::ddl::ast::DdlStatement;
+use super::foreign::name::ForeignName;
 use super::kind;
 use super::statement::Parsed;
-use super::{access, branch, insert, parse, plan, router};
+use super::{access, branch, foreign, insert, parse, plan, router};
+use crate::access::Privilege;
 use crate::error::Result;
 use crate::iceberg::types::to_arrow_schema;
 use crate::queries::QueryKind;
@@ -102,7 +104,7 @@ impl Parameter {
 }
 
 /// The `count` parameters that a statement takes.
-pub(crate) async fn parameters(
+async fn parameters(
     ctx: &StatementContext,
     statement: &Parsed,
     count: usize,
@@ -214,22 +216,16 @@ async fn assigned(
     else {
         return Ok(());
     };
-    let (name, _) = branch::target(ctx, name).await?;
-    let table = ctx.load_table(&name).await?;
-    let schema = to_arrow_schema(table.metadata().current_schema())?;
     let named: Vec<&ast::Ident> = statement
         .columns
         .iter()
         .filter_map(|c| c.0.last().and_then(|part| part.as_ident()))
         .chain(&statement.after_columns)
         .collect();
-    let at = |position: usize| match named.is_empty() {
-        true => Some(position),
-        false => named.get(position).and_then(|c| insert::find_column(&table, &schema, c).ok()),
-    };
+    let columns = columns_of_target(ctx, name, &named).await?;
     let mut note = |position: usize, expr: &Expr| {
         let number = placeholder(expr).and_then(|n| n.checked_sub(1));
-        let field = at(position).and_then(|i| schema.fields().get(i));
+        let field = columns.get(position).and_then(Option::as_ref);
         if let (Some(field), Some(slot)) = (field, number.and_then(|n| known.get_mut(n))) {
             *slot = Some(of_type(field.data_type().clone()));
         }
@@ -251,6 +247,35 @@ async fn assigned(
         _ => {}
     }
     Ok(())
+}
+
+/// The columns that an INSERT assigns to, by position; `None` for a name that is none.
+async fn columns_of_target(
+    ctx: &StatementContext,
+    name: &ast::ObjectName,
+    named: &[&ast::Ident],
+) -> Result<Vec<Option<FieldRef>>> {
+    let all = |schema: &SchemaRef| schema.fields().iter().map(|f| Some(Arc::clone(f))).collect();
+    if let Some(target) = ForeignName::of(ctx, name, &ctx.scope())? {
+        target.permit(ctx, Privilege::Write)?;
+        let (_, schema) = foreign::write::table_of(ctx, &target).await?;
+        let of = |ident| foreign::write::filled(&target, &schema, &[ident]).ok()?.pop();
+        return Ok(match named.is_empty() {
+            true => all(&schema),
+            false => named.iter().map(|ident| of(ident)).collect(),
+        });
+    }
+    let (name, _) = branch::target(ctx, name).await?;
+    let table = ctx.load_table(&name).await?;
+    let schema = to_arrow_schema(table.metadata().current_schema())?;
+    let of = |ident| {
+        let at = insert::find_column(&table, &schema, ident).ok()?;
+        schema.fields().get(at).map(Arc::clone)
+    };
+    Ok(match named.is_empty() {
+        true => all(&schema),
+        false => named.iter().map(|ident| of(ident)).collect(),
+    })
 }
 
 /// The number of the parameter that an expression is, or the one in brackets.

@@ -5,6 +5,7 @@
 //! list schemas ─ filter ─ list each ─ filter by name ─ load (columns, views, properties) ─ rows
 //! ```
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,13 +26,14 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::metastore::{Entry, EntryKind};
+use fjord_connectors::connector::RemoteName;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::context::StatementContext;
 use crate::access::AccessPolicy;
 use crate::error::{Error, Result};
 use crate::sql::information::{InformationTable, columns_of};
-use crate::sql::names;
+use crate::sql::names::{self, Mounted, Named};
 use crate::sql::scope::{INFORMATION_SCHEMA, Queries, is_visible};
 use crate::sql::show::columns::{ColumnRow, query_columns, table_columns, view_columns};
 
@@ -44,17 +46,20 @@ pub(crate) const SCHEMA: &str = INFORMATION_SCHEMA;
 /// `NotFound`, listing the relations there are.
 pub(crate) fn relation(
     ctx: &StatementContext,
-    catalog: &Catalog,
+    catalog: Mounted,
     table: &str,
 ) -> Result<Arc<dyn TableProvider>> {
     let table = InformationTable::by_name(table)?;
     let queries = super::session_queries::queries(ctx);
-    let provider = InformationProvider::new(table, catalog.clone(), queries);
+    let provider = InformationProvider::new(table, catalog, queries);
     Ok(Arc::new(provider.with_access(ctx.access.clone())))
 }
 
 /// Schemas listed at the same time.
-const LISTINGS_MAX: usize = 8;
+const LISTINGS_MAX: usize = 32;
+
+/// From so many schemas on, all names of a catalog are asked for at once, where it can.
+const ALL_AT_ONCE_MIN: usize = 4;
 /// Tables and views loaded at the same time.
 const LOADS_MAX: usize = 16;
 /// Tables whose rows make one batch.
@@ -70,7 +75,7 @@ impl InformationProvider {
     /// The relation `table` of `catalog`; `queries` plans views for their columns.
     pub(crate) fn new(
         table: InformationTable,
-        catalog: Catalog,
+        catalog: Mounted,
         queries: Arc<dyn Queries>,
     ) -> Self {
         let schema = table.schema();
@@ -181,7 +186,7 @@ fn unqualified(filter: Expr) -> DfResult<Expr> {
 #[derive(Clone)]
 struct Source {
     table: InformationTable,
-    catalog: Catalog,
+    catalog: Mounted,
     queries: Arc<dyn Queries>,
     access: Option<Arc<dyn AccessPolicy>>,
     schema: SchemaRef,
@@ -214,7 +219,7 @@ impl PartitionStream for Source {
 /// A schema's admitted tables and views.
 struct Listed {
     schema: String,
-    entries: Vec<Entry>,
+    entries: Vec<Named>,
 }
 
 type Batches = stream::BoxStream<'static, Result<RecordBatch>>;
@@ -291,13 +296,23 @@ impl Source {
         let (lister, loader) = (self.clone(), self);
         stream::once({
             let source = lister.clone();
-            async move { source.admitted_schemas().await }
+            async move {
+                let schemas = source.admitted_schemas().await?;
+                let known = source.known_entries(schemas.len()).await?;
+                Ok::<_, Error>((schemas, known))
+            }
         })
-        .map_ok(|schemas| stream::iter(schemas).map(Ok))
+        .map_ok(|(schemas, mut known)| {
+            let each = schemas.into_iter().map(move |schema| {
+                let entries = known.as_mut().map(|known| known.remove(&schema).unwrap_or_default());
+                Ok((schema, entries))
+            });
+            stream::iter(each)
+        })
         .try_flatten()
-        .map_ok(move |schema| {
+        .map_ok(move |(schema, known)| {
             let source = lister.clone();
-            async move { source.list(schema).await }
+            async move { source.list(schema, known).await }
         })
         .try_buffered(LISTINGS_MAX)
         .map_ok(|listed| {
@@ -316,13 +331,30 @@ impl Source {
         .boxed()
     }
 
-    /// The admitted entries of one schema.
-    async fn list(&self, schema: String) -> Result<Listed> {
-        let mut entries = names::entries(&self.catalog, &schema).await?;
-        if !schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
-            entries.retain(|entry| self.is_visible(&schema, Some(&entry.name.name)));
+    /// The entries of all schemas, where the catalog has them at hand and many are wanted.
+    async fn known_entries(&self, schemas: usize) -> Result<Option<HashMap<String, Vec<Named>>>> {
+        let Mounted::Lake(catalog) = &self.catalog else { return Ok(None) };
+        if schemas < ALL_AT_ONCE_MIN {
+            return Ok(None);
         }
-        let names: Vec<String> = entries.iter().map(|e| e.name.name.clone()).collect();
+        let Some(all) = catalog.metastore().list_all().await? else { return Ok(None) };
+        let mut known: HashMap<String, Vec<Named>> = HashMap::new();
+        for entry in all {
+            known.entry(entry.name.namespace.to_string()).or_default().push(entry.into());
+        }
+        Ok(Some(known))
+    }
+
+    /// The admitted entries of one schema, which may be `known` already.
+    async fn list(&self, schema: String, known: Option<Vec<Named>>) -> Result<Listed> {
+        let mut entries = match known {
+            Some(entries) if !schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) => entries,
+            _ => names::entries(&self.catalog, &schema).await?,
+        };
+        if !schema.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+            entries.retain(|entry| self.is_visible(&schema, Some(&entry.name)));
+        }
+        let names: Vec<String> = entries.iter().map(|e| e.name.clone()).collect();
         let schemas = vec![schema.clone(); names.len()];
         let keep = self.admit(&self.filters.tables, &schemas, Some(&names))?;
         Ok(Listed { schema, entries: kept(entries, &keep) })
@@ -333,12 +365,12 @@ impl Source {
         let rows: Vec<Vec<Vec<Cell>>> = stream::iter(chunk.entries)
             .map(|entry| async move {
                 let mut start = vec![Cell::from(self.catalog.name()), Cell::from(schema)];
-                start.push(Cell::from(entry.name.name.as_str()));
+                start.push(Cell::from(entry.name.as_str()));
                 match self.details(&entry).await {
                     Ok(rows) => rows.into_iter().map(|r| [start.clone(), r].concat()).collect(),
                     Err(e) => {
                         // One unreadable table must not hide all others.
-                        tracing::warn!(table = %entry.name, error = %e, "left out of information_schema");
+                        tracing::warn!(table = entry.name, error = %e, "left out of information_schema");
                         Vec::new()
                     }
                 }
@@ -350,7 +382,11 @@ impl Source {
     }
 
     /// The cells after the three names, for each row that an entry gives.
-    async fn details(&self, entry: &Entry) -> Result<Vec<Vec<Cell>>> {
+    async fn details(&self, named: &Named) -> Result<Vec<Vec<Cell>>> {
+        let (catalog, entry) = match (&self.catalog, &named.entry) {
+            (Mounted::Lake(catalog), Some(entry)) => (catalog, entry),
+            _ => return self.foreign_details(named).await,
+        };
         match (self.table, entry.kind) {
             (InformationTable::Schemata, _) => Ok(Vec::new()),
             (InformationTable::Tables, EntryKind::Table) => {
@@ -363,14 +399,14 @@ impl Source {
                 Ok(Vec::new())
             }
             (InformationTable::Views, _) => {
-                let view = self.catalog.metastore().load_view(&entry.name).await?;
+                let view = catalog.metastore().load_view(&entry.name).await?;
                 Ok(vec![vec![Cell::from(view.sql)]])
             }
             (InformationTable::TableProperties, _) => {
                 if columns_of(&entry.name).is_some() {
                     return Ok(Vec::new());
                 }
-                let table = self.catalog.load_table(&entry.name).await?;
+                let table = catalog.load_table(&entry.name).await?;
                 let mut properties: Vec<_> = table.metadata().properties().iter().collect();
                 properties.sort();
                 let cells = |(k, v): (&String, &String)| {
@@ -379,22 +415,52 @@ impl Source {
                 Ok(properties.into_iter().map(cells).collect())
             }
             (InformationTable::Columns, _) => {
-                let columns = self.columns(entry).await?;
+                let columns = self.columns(catalog, entry).await?;
                 Ok((1_i64..).zip(columns).map(|(i, c)| column_cells(i, c)).collect())
             }
         }
     }
 
-    async fn columns(&self, entry: &Entry) -> Result<Vec<ColumnRow>> {
+    /// The same for what a database has, and for the information schema in its catalog.
+    async fn foreign_details(&self, named: &Named) -> Result<Vec<Vec<Cell>>> {
+        let kind = if named.kind == EntryKind::View { "VIEW" } else { "BASE TABLE" };
+        match self.table {
+            InformationTable::Tables => Ok(vec![vec![Cell::from(kind)]]),
+            InformationTable::Columns => {
+                let columns = match (&named.entry, &self.catalog) {
+                    (Some(entry), _) => match columns_of(&entry.name) {
+                        Some(own) => query_columns(own?.as_ref()),
+                        None => Vec::new(),
+                    },
+                    (None, Mounted::Foreign(catalog)) => {
+                        let name = RemoteName {
+                            schema: named.schema.clone(),
+                            name: named.name.clone(),
+                        };
+                        let table = catalog.table(&name).await?;
+                        table.map_or_else(Vec::new, |table| query_columns(&table.schema()))
+                    }
+                    (None, Mounted::Lake(_)) => Vec::new(),
+                };
+                Ok((1_i64..).zip(columns).map(|(i, c)| column_cells(i, c)).collect())
+            }
+            // What a view says, and properties, are the database's own to tell.
+            InformationTable::Schemata
+            | InformationTable::Views
+            | InformationTable::TableProperties => Ok(Vec::new()),
+        }
+    }
+
+    async fn columns(&self, catalog: &Catalog, entry: &Entry) -> Result<Vec<ColumnRow>> {
         if let Some(own) = columns_of(&entry.name) {
             return Ok(query_columns(own?.as_ref()));
         }
         if entry.kind == EntryKind::Table {
-            let table = self.catalog.load_table(&entry.name).await?;
+            let table = catalog.load_table(&entry.name).await?;
             return Ok(table_columns(table.metadata()));
         }
-        let view = self.catalog.metastore().load_view(&entry.name).await?;
-        let schema = self.queries.view_schema(self.catalog.name(), &view).await?;
+        let view = catalog.metastore().load_view(&entry.name).await?;
+        let schema = self.queries.view_schema(catalog.name(), &view).await?;
         Ok(view_columns(&view, &schema))
     }
 }

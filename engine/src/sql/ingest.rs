@@ -23,10 +23,12 @@ use sqlparser::ast::Ident;
 use super::context::{Loaded, QualifiedName, StatementContext};
 use super::ddl::ast::{CreateTableStatement, IfTaken, ObjectPath};
 use super::ddl::create::{Creation, plan_create};
+use super::foreign::name::ForeignName;
 use super::session_queries::sql_scope;
-use super::{access, insert, plan, select};
+use super::{access, foreign, insert, plan, select};
 use crate::access::Privilege;
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::name::Part;
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::types::to_arrow_schema;
 use crate::iceberg::write::{Fit, WriteTarget, plan_write};
@@ -74,7 +76,10 @@ pub(crate) async fn run(
     rows: SendableRecordBatchStream,
 ) -> Result<QueryResult> {
     let scope = ctx.scope();
-    let catalog = ctx.services.catalog(target.catalog.as_deref().unwrap_or(&scope.catalog))?;
+    if let Some(name) = foreign_target(ctx, target) {
+        return foreign::write::ingest(ctx, &name, target, rows).await;
+    }
+    let catalog = ctx.catalog(target.catalog.as_deref().unwrap_or(&scope.catalog))?;
     let schema = target.schema.as_deref().unwrap_or(&scope.schema);
     let name = TableName::new(Namespace::parse(schema)?, &target.table)?;
     let name = QualifiedName { catalog, name };
@@ -98,6 +103,14 @@ pub(crate) async fn run(
             Err(Error::new(ErrorKind::NotFound, format!("table \"{name}\" not found")))
         }
     }
+}
+
+/// The table, where it is one of a database.
+fn foreign_target(ctx: &StatementContext, target: &IngestTarget) -> Option<ForeignName> {
+    let scope = ctx.scope();
+    let catalog = ctx.services.foreign(target.catalog.as_deref().unwrap_or(&scope.catalog))?;
+    let schema = Part::stored(target.schema.as_deref().unwrap_or(&scope.schema));
+    Some(ForeignName { catalog, schema, table: Part::stored(&target.table) })
 }
 
 /// Reads the one row of a change to its end.
@@ -187,7 +200,7 @@ async fn write(
 }
 
 /// The rows as a relation that can be read once.
-fn relation(rows: SendableRecordBatchStream) -> Result<LogicalPlan> {
+pub(crate) fn relation(rows: SendableRecordBatchStream) -> Result<LogicalPlan> {
     let schema = rows.schema();
     let once = OneStream { schema: Arc::clone(&schema), rows: Mutex::new(Some(rows)) };
     let table = StreamingTable::try_new(schema, vec![Arc::new(once)])?;

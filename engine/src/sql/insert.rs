@@ -15,7 +15,8 @@ use sqlparser::ast;
 
 use super::context::StatementContext;
 use super::types::arrow_type_to_sql;
-use super::{bound, branch, plan, select};
+use super::foreign::name::ForeignName;
+use super::{bound, branch, foreign, plan, select};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};
 use crate::iceberg::filter::to_predicate;
@@ -35,6 +36,9 @@ pub(crate) async fn plan_insert(
     insert: &ast::Insert,
 ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>)> {
     let parts = InsertParts::try_new(insert)?;
+    if let Some(target) = ForeignName::of(ctx, parts.table, &ctx.scope())? {
+        return foreign::write::plan_insert(ctx, insert, &parts, &target).await;
+    }
     let (name, branch) = branch::target(ctx, parts.table).await?;
     if name.name.name.contains('$') {
         return Err(Error::invalid(format!(
@@ -59,12 +63,12 @@ pub(crate) async fn plan_insert(
 }
 
 /// The clauses of an INSERT that we honour; any other is an error.
-struct InsertParts<'a> {
-    table: &'a ast::ObjectName,
-    columns: Vec<&'a ast::Ident>,
-    overwrite: bool,
-    partition: &'a [ast::Expr],
-    source: &'a ast::Query,
+pub(crate) struct InsertParts<'a> {
+    pub(crate) table: &'a ast::ObjectName,
+    pub(crate) columns: Vec<&'a ast::Ident>,
+    pub(crate) overwrite: bool,
+    pub(crate) partition: &'a [ast::Expr],
+    pub(crate) source: &'a ast::Query,
 }
 
 impl<'a> InsertParts<'a> {
@@ -327,7 +331,7 @@ pub(crate) fn align(
 /// What of an assignment is planned: texts are read, and instants put in the session's time zone.
 /// Numbers and instants stay as they are: the write casts them, and refuses what would not fit.
 /// Types that do not become each other are refused here, before anything is written.
-fn assigned(
+pub(crate) fn assigned(
     ctx: &StatementContext,
     expr: Expr,
     ty: &DataType,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{ObjectName, Query, Statement, TableFactor, Visit, Visitor};
 
-use super::ddl::ast::DdlStatement;
+use super::ddl::ast::{CatalogStatement, DdlStatement};
 use super::scope::INFORMATION_SCHEMA;
 use super::statement::Parsed;
 use crate::queries::Lane;
@@ -30,6 +30,7 @@ pub(crate) fn of(statement: &Parsed) -> Lane {
                 | DdlStatement::Describe(_)
                 | DdlStatement::Use(_)
                 | DdlStatement::Kill(_)
+                | DdlStatement::Catalog(CatalogStatement::Refresh(_))
         ),
         Parsed::Explain(explain) => !explain.analyze,
         Parsed::Prepare(..) => true,

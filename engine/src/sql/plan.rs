@@ -14,9 +14,10 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use sqlparser::ast;
 
 use super::context::{Scope, StatementContext};
+use super::foreign::query::QUERY;
 use super::provider::PlanningContext;
 use super::spelling::{self, Spellings};
-use super::{bytes, guard, merged, relation, resolve, titles};
+use super::{bytes, guard, lineage, merged, relation, resolve, titles};
 use crate::error::{Error, ErrorKind, Result};
 use crate::numbers::{exact, floats};
 
@@ -38,9 +39,11 @@ pub(crate) async fn plan_query_in(
     guard::check(&mut query)?;
     floats::respell(&mut query);
     bytes::respell(&mut query);
-    let names: Vec<&str> = ctx.services.file_relations.iter().map(|r| r.name()).collect();
+    let mut names: Vec<&str> = ctx.services.file_relations.iter().map(|r| r.name()).collect();
+    names.push(QUERY);
     let requests = relation::collect(&mut query, &names)?;
-    let opened = resolve::open_all(ctx, scope, requests).await?;
+    let mut opened = resolve::open_all(ctx, scope, requests).await?;
+    lineage::extend(&mut query, &mut opened)?;
 
     let schemas: Vec<_> = opened.iter().map(|o| o.table.schema()).collect();
     let spellings = Spellings::learn(&query, schemas.iter().map(AsRef::as_ref));

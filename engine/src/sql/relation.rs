@@ -5,7 +5,7 @@
 //! and the alias that they would have been known by, so that one table at two versions is two
 //! relations.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -42,7 +42,7 @@ pub(crate) enum AsOf {
 pub(crate) enum Source {
     /// A table, view or metadata table.
     Named(ObjectName, Option<AsOf>),
-    /// `read_parquet(…)` and its kind.
+    /// `read_parquet(…)` and its kind, `query(…)`.
     Files(String, Vec<FunctionArg>),
 }
 
@@ -61,6 +61,7 @@ pub(crate) fn collect(query: &mut Query, file_relations: &[&str]) -> Result<Vec<
         file_relations,
         requests: Vec::new(),
         seen: HashSet::new(),
+        spelt: HashMap::new(),
         ctes: Vec::new(),
         renamed: 0,
         withs: Vec::new(),
@@ -76,6 +77,8 @@ struct Collector<'a> {
     file_relations: &'a [&'a str],
     requests: Vec<Request>,
     seen: HashSet<Vec<String>>,
+    /// Names in lower case, each as it was first written, and whether that was in quotes.
+    spelt: HashMap<Vec<String>, (Vec<String>, bool)>,
     ctes: Vec<Cte>,
     /// CTEs that were renamed so far.
     renamed: usize,
@@ -200,12 +203,27 @@ impl Collector<'_> {
                 let source = Source::Named(name.clone(), None);
                 self.respell(source, name, alias, last)
             }
+            // In the planner's eyes both are one, and a database may have two.
+            None if self.is_another(&parts, name) => {
+                let source = Source::Named(name.clone(), None);
+                self.respell(source, name, alias, last)
+            }
             None => self.request(parts, Source::Named(name.clone(), None)),
             Some(version) => {
                 let source = Source::Named(name.clone(), Some(as_of(version)?));
                 self.respell(source, name, alias, last)
             }
         }
+    }
+
+    /// Whether a name differs from an earlier one by case alone, and one of them is in quotes.
+    fn is_another(&mut self, parts: &[String], name: &ObjectName) -> bool {
+        let idents = name.0.iter().filter_map(ObjectNamePart::as_ident);
+        let is_quoted = idents.into_iter().any(|ident| ident.quote_style.is_some());
+        let lower = parts.iter().map(|part| part.to_lowercase()).collect();
+        let (first, was_quoted) =
+            self.spelt.entry(lower).or_insert_with(|| (parts.to_vec(), is_quoted));
+        first.as_slice() != parts && (is_quoted || *was_quoted)
     }
 
     fn respell(

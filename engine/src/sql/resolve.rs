@@ -17,8 +17,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr};
 
 use super::context::{Loaded, QualifiedName, Scope, StatementContext};
+use super::foreign::name::ForeignName;
+use super::foreign::query::{self, QUERY};
+use super::names::Mounted;
 use super::relation::{AsOf, Request, Source};
-use super::{access, branch, information_schema, parse, plan, system, time_travel};
+use super::{access, branch, foreign, information_schema, parse, plan, system, time_travel};
 use crate::access::Privilege;
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::metadata::metadata_table;
@@ -56,11 +59,19 @@ fn open<'a>(ctx: &'a StatementContext, scope: &'a Scope, request: Request) -> Op
     Box::pin(async move {
         let Request { key, source } = request;
         match source {
+            Source::Files(function, arguments) if function == QUERY => {
+                let table = query::open(ctx, arguments).await?;
+                Ok(Opened { identity: key.join("."), key, table })
+            }
             Source::Files(function, arguments) => {
                 let table = open_files(ctx, &function, arguments).await?;
                 Ok(Opened { identity: key.join("."), key, table })
             }
             Source::Named(name, as_of) => {
+                if let Some(name) = ForeignName::of(ctx, &name, scope)? {
+                    let (identity, table) = foreign::relation::open(ctx, &name, as_of).await?;
+                    return Ok(Opened { key, identity, table });
+                }
                 let (name, reference) = branch::resolve(ctx, &name, scope, Privilege::Read).await?;
                 if let Some(reference) = reference {
                     return open_reference(ctx, key, &name, &reference, as_of).await;
@@ -119,7 +130,8 @@ async fn open_named(
     let schema = name.name.namespace.to_string();
     if schema.eq_ignore_ascii_case(information_schema::SCHEMA) {
         let table = name.name.name.to_lowercase();
-        return information_schema::relation(ctx, &name.catalog, &table);
+        let of = Mounted::Lake(name.catalog.clone());
+        return information_schema::relation(ctx, of, &table);
     }
     if let Some(relation) = system::relation(ctx, name).await {
         if as_of.is_some() {
@@ -128,6 +140,8 @@ async fn open_named(
         return relation;
     }
     access::permit(ctx, Privilege::Read, name)?;
+    let (name, as_of) = &at_catalog_reference(ctx, name, as_of).await?;
+    let as_of = as_of.clone();
     if let Some((base, kind)) = name.name.name.rsplit_once('$') {
         let base = QualifiedName {
             catalog: name.catalog.clone(),
@@ -158,6 +172,32 @@ async fn open_named(
             Err(Error::unsupported(format!("view \"{name}\" has no versions of its own")))
         }
     }
+}
+
+/// A version that is a branch or tag of the whole catalog is another place to look; the name there,
+/// and the version that is left.
+async fn at_catalog_reference(
+    ctx: &StatementContext,
+    name: &QualifiedName,
+    as_of: Option<AsOf>,
+) -> Result<(QualifiedName, Option<AsOf>)> {
+    let Some(AsOf::Version(version)) = &as_of else { return Ok((name.clone(), as_of)) };
+    let metastore = name.catalog.metastore();
+    metastore.connect().await?;
+    if metastore.has_table_references() {
+        return Ok((name.clone(), as_of));
+    }
+    let version = plan::constant_expr(ctx, version.clone())?;
+    let Some(reference) = super::provider::string_of(&version) else {
+        return Ok((name.clone(), as_of));
+    };
+    if name.name.name.contains('@') {
+        return Err(Error::unsupported(format!(
+            "\"{name}\" is named with a branch or tag, which is a version of it already"
+        )));
+    }
+    let catalog = name.catalog.at_reference(reference);
+    Ok((QualifiedName { catalog, name: name.name.clone() }, None))
 }
 
 /// The snapshot, and whether it was named by a branch.

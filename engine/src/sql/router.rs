@@ -14,7 +14,7 @@ use super::planned::PlannedQuery;
 use super::run::{self, Outcome};
 use super::statement::Parsed;
 use super::{
-    access, analyze, copy, ctas, delete, explain, insert, prepare, register, select,
+    access, add_files, analyze, copy, ctas, delete, explain, foreign, insert, prepare, register, select,
     session_queries, settings, system,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +29,13 @@ pub(crate) fn run<'a>(ctx: &'a StatementContext, statement: &'a Parsed) -> Runni
     if let Err(denied) = access::check(ctx, statement) {
         return Box::pin(std::future::ready(Err(denied)));
     }
+    if let Parsed::Ddl(statement) = statement {
+        match foreign::ddl::claim(ctx, statement) {
+            Ok(None) => {}
+            Ok(Some(work)) => return work,
+            Err(refused) => return Box::pin(std::future::ready(Err(refused))),
+        }
+    }
     match statement {
         Parsed::Sql(sql) => run_sql(ctx, sql),
         Parsed::Ddl(statement) => match statement.as_ref() {
@@ -40,6 +47,12 @@ pub(crate) fn run<'a>(ctx: &'a StatementContext, statement: &'a Parsed) -> Runni
             DdlStatement::Analyze { name, columns } => Box::pin(analyze::run(ctx, name, columns)),
             DdlStatement::RegisterTable { name, metadata_file } => {
                 Box::pin(register::run(ctx, name, metadata_file))
+            }
+            DdlStatement::AddFiles { name, source, is_unique } => {
+                Box::pin(add_files::add(ctx, name, source, *is_unique))
+            }
+            DdlStatement::SnapshotFiles { name, source } => {
+                Box::pin(add_files::snapshot(ctx, name, source))
             }
             other => Box::pin(run_other_ddl(ctx, other)),
         },

@@ -54,10 +54,13 @@ pub async fn run_ddl(statement: &DdlStatement, scope: &SqlScope) -> Result<Outco
         DdlStatement::Describe(what) => {
             return show::describe::run_describe(what, scope).await.map(Outcome::Rows);
         }
-        DdlStatement::Use(_)
+        DdlStatement::Catalog(_)
+        | DdlStatement::Use(_)
         | DdlStatement::Kill(_)
         | DdlStatement::Analyze { .. }
-        | DdlStatement::RegisterTable { .. } => {
+        | DdlStatement::RegisterTable { .. }
+        | DdlStatement::AddFiles { .. }
+        | DdlStatement::SnapshotFiles { .. } => {
             return Err(Error::new(ErrorKind::Bug, "USE or CALL reached the runner of DDL"));
         }
     };

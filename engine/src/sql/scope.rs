@@ -12,6 +12,7 @@ use sqlparser::ast::Query;
 
 use crate::access::{AccessObject, AccessPolicy, Privilege};
 use crate::error::{Error, ErrorKind, Result};
+use crate::services::{not_mounted, not_of_ours};
 use crate::sql::ddl::ast::ObjectPath;
 
 /// The schema that every catalog has and none stores.
@@ -48,6 +49,8 @@ pub trait Queries: std::fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct SqlScope {
     catalogs: Vec<Catalog>,
+    /// Names and kinds of live databases, which are known here to be told apart.
+    databases: Vec<(String, String)>,
     catalog: String,
     schema: String,
     queries: Arc<dyn Queries>,
@@ -88,7 +91,21 @@ impl SqlScope {
         schema: impl Into<String>,
         queries: Arc<dyn Queries>,
     ) -> Self {
-        Self { catalogs, catalog: catalog.into(), schema: schema.into(), queries, access: None }
+        let (catalog, schema, databases) = (catalog.into(), schema.into(), Vec::new());
+        Self { catalogs, databases, catalog, schema, queries, access: None }
+    }
+
+    /// With live databases beside the catalogs, by name and kind.
+    #[must_use]
+    pub fn with_databases(mut self, databases: Vec<(String, String)>) -> Self {
+        self.databases = databases;
+        self
+    }
+
+    /// The names of everything that is mounted.
+    pub fn mounted(&self) -> Vec<String> {
+        let lakes = self.catalogs.iter().map(|catalog| catalog.name().to_owned());
+        lakes.chain(self.databases.iter().map(|(name, _)| name.clone())).collect()
     }
 
     /// As somebody sees it who may do what `access` says.
@@ -109,8 +126,11 @@ impl SqlScope {
         let resolved = self.resolve(path)?;
         let schema = resolved.name.namespace.to_string();
         let catalog = resolved.catalog.name();
-        let table = Some(resolved.name.name.as_str());
-        access.check(Privilege::Write, &AccessObject { catalog, schema: Some(&schema), table })
+        let metastore = resolved.catalog.metastore();
+        metastore.rights_to(&resolved.name.name).into_iter().try_for_each(|table| {
+            let object = AccessObject { catalog, schema: Some(&schema), table: Some(table) };
+            access.check(Privilege::Write, &object)
+        })
     }
 
     /// Every mounted catalog, in the order of mounting.
@@ -140,11 +160,10 @@ impl SqlScope {
     pub fn catalog(&self, name: &str) -> Result<Catalog> {
         let same = |c: &&Catalog| c.name().eq_ignore_ascii_case(name);
         self.catalogs.iter().find(same).cloned().ok_or_else(|| {
-            let known: Vec<&str> = self.catalogs.iter().map(Catalog::name).collect();
-            Error::new(
-                ErrorKind::NotFound,
-                format!("catalog \"{name}\" not found; mounted: {}", known.join(", ")),
-            )
+            match self.databases.iter().find(|(of, _)| of.eq_ignore_ascii_case(name)) {
+                Some((name, kind)) => not_of_ours(name, kind),
+                None => not_mounted(name, &self.mounted()),
+            }
         })
     }
 

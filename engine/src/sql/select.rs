@@ -18,13 +18,14 @@ use futures::{FutureExt, Stream, StreamExt};
 use sqlparser::ast::Query;
 
 use super::context::StatementContext;
+use super::foreign::object;
 use super::{deep, plan};
 use crate::cluster::{ClusterExec, Placement, place};
 use crate::error::Result;
 use crate::halting::halting;
 use crate::iceberg::commit::write_of;
 use crate::queries::QueryHandle;
-use crate::query::{ORIGIN_KEYS, QueryResult, ResultKind};
+use crate::query::{ORIGIN_KEYS, PinnedRelation, QueryResult, ResultKind};
 
 /// Runs a query.
 pub(crate) async fn run(ctx: &StatementContext, query: &Query) -> Result<QueryResult> {
@@ -50,19 +51,30 @@ fn with_origins(ctx: &StatementContext, schema: &DFSchema) -> SchemaRef {
     let read = ctx.receipt();
     let fields = schema.iter().map(|(qualifier, field)| {
         let parts = qualifier.map(TableReference::to_vec).unwrap_or_default();
-        let Ok(name) = ctx.qualify_parts(&parts, &ctx.scope()) else { return Arc::clone(field) };
-        let full_name = name.to_string();
-        if !read.iter().any(|relation| relation.name.eq_ignore_ascii_case(&full_name)) {
-            return Arc::clone(field);
-        }
-        let origin =
-            [name.catalog.name().to_owned(), name.name.namespace.to_string(), name.name.name];
+        let Some(origin) = origin(ctx, &read, &parts) else { return Arc::clone(field) };
         let mut metadata = field.metadata().clone();
         metadata.extend(ORIGIN_KEYS.map(str::to_owned).into_iter().zip(origin));
         Arc::new(field.as_ref().clone().with_metadata(metadata))
     });
     let fields: Vec<FieldRef> = fields.collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// Catalog, schema and table of a relation that was read.
+fn origin(
+    ctx: &StatementContext,
+    read: &[PinnedRelation],
+    parts: &[String],
+) -> Option<[String; 3]> {
+    let scope = ctx.scope();
+    if let Some(foreign) = object::of_relation(ctx, parts, &scope).ok()? {
+        return ctx.foreign_origin(&foreign);
+    }
+    let name = ctx.qualify_parts(parts, &scope).ok()?;
+    let full_name = name.to_string();
+    let is_read = read.iter().any(|relation| relation.name.eq_ignore_ascii_case(&full_name));
+    let origin = [name.catalog.name().to_owned(), name.name.namespace.to_string(), name.name.name];
+    is_read.then_some(origin)
 }
 
 /// Starts a physical plan; every statement that yields or changes rows ends here.

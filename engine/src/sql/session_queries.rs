@@ -9,6 +9,7 @@ use fjord_catalog::metastore::View;
 use sqlparser::ast::Query;
 
 use super::context::{Scope, StatementContext};
+use super::foreign::query::QUERY;
 use super::scope::{FunctionEntry, Queries, SqlScope};
 use super::{deep, parse, plan};
 use crate::error::Result;
@@ -16,7 +17,10 @@ use crate::error::Result;
 /// The scope of a statement, for DDL and SHOW.
 pub(crate) fn sql_scope(ctx: &StatementContext) -> SqlScope {
     let scope = ctx.scope();
-    SqlScope::new(ctx.services.catalogs(), scope.catalog, scope.schema, queries(ctx))
+    let databases = ctx.services.foreign_catalogs();
+    let databases = databases.iter().map(|c| (c.name().to_owned(), c.kind().to_owned())).collect();
+    SqlScope::new(ctx.catalogs(), scope.catalog, scope.schema, queries(ctx))
+        .with_databases(databases)
         .with_access(ctx.access.clone())
 }
 
@@ -73,6 +77,7 @@ impl Queries for SessionQueries {
         let window = window.map(|(n, f)| entry(n, "window", f.signature().volatility));
         let files = self.ctx.services.file_relations.iter();
         let files = files.map(|f| entry(&f.name().to_owned(), "table", Volatility::Volatile));
-        scalar.chain(aggregate).chain(window).chain(files).collect()
+        let query = entry(&QUERY.to_owned(), "table", Volatility::Volatile);
+        scalar.chain(aggregate).chain(window).chain(files).chain([query]).collect()
     }
 }

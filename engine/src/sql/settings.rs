@@ -9,9 +9,11 @@ use sqlparser::ast::{Expr, Reset, Set, Statement, UnaryOperator, Value};
 
 use super::context::{StatementContext, name_parts};
 use super::ddl::ast::ObjectPath;
-use super::variables;
+use super::{foreign, variables};
 use super::{folded, variables::DEFAULT_SCHEMA};
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::catalog::ForeignCatalog;
+use crate::foreign::name::Part;
 use crate::query::QueryResult;
 
 /// SET, RESET and SHOW of settings.
@@ -126,7 +128,16 @@ pub(crate) async fn use_schema(
     schema: Option<&str>,
 ) -> Result<()> {
     let (catalog_now, schema_now) = (&ctx.variables.catalog, &ctx.variables.schema);
-    let catalog = ctx.services.catalog(catalog.unwrap_or(catalog_now))?;
+    if let Some(catalog) = ctx.services.foreign(catalog.unwrap_or(catalog_now)) {
+        let stored = match schema {
+            Some(schema) => catalog.schema(&Part::folded(schema)).await?,
+            None if catalog.name() == catalog_now => schema_now.clone(),
+            None => first_schema(&catalog).await?,
+        };
+        ctx.shared.use_schema(catalog.name().to_owned(), stored);
+        return Ok(());
+    }
+    let catalog = ctx.catalog(catalog.unwrap_or(catalog_now))?;
     let stored = match schema {
         Some(schema) => {
             let namespace = Namespace::parse(schema)?;
@@ -139,8 +150,51 @@ pub(crate) async fn use_schema(
     Ok(())
 }
 
+/// The schema of a database that `USE catalog` means: `public` where there is one.
+async fn first_schema(catalog: &ForeignCatalog) -> Result<String> {
+    const USUAL: &str = "public";
+    let mut schemas = catalog.schemas().await?;
+    if schemas.iter().any(|schema| schema == USUAL) || schemas.is_empty() {
+        return Ok(USUAL.to_owned());
+    }
+    Ok(schemas.swap_remove(0))
+}
+
+/// USE where the name leads into a database, be it the current one.
+async fn use_foreign(
+    ctx: &StatementContext,
+    name: &ObjectPath,
+    catalog: &ForeignCatalog,
+    schema: &Part,
+) -> Result<QueryResult> {
+    let missing = match catalog.schema(schema).await {
+        Ok(stored) => {
+            let using = format!("using {}.{stored}", catalog.name());
+            ctx.shared.use_schema(catalog.name().to_owned(), stored);
+            return Ok(QueryResult::done(using));
+        }
+        Err(e) => e,
+    };
+    let [only] = name.0.as_slice() else { return Err(missing) };
+    // Out of a database that does not answer there must be a way.
+    let (catalog, schema) = if let Some(other) = ctx.services.foreign(only) {
+        let schema = first_schema(&other).await?;
+        (other.name().to_owned(), schema)
+    } else if let Ok(other) = ctx.services.catalog(only) {
+        (other.name().to_owned(), DEFAULT_SCHEMA.to_owned())
+    } else {
+        return Err(missing);
+    };
+    let using = format!("using {catalog}.{schema}");
+    ctx.shared.use_schema(catalog, schema);
+    Ok(QueryResult::done(using))
+}
+
 /// `USE catalog.schema`, `USE schema`, or `USE catalog` where the current catalog has no such schema.
 pub(crate) async fn run_use(ctx: &StatementContext, name: &ObjectPath) -> Result<QueryResult> {
+    if let Some((catalog, schema)) = foreign::ddl::of_schema(ctx, Some(name)) {
+        return use_foreign(ctx, name, &catalog, &schema).await;
+    }
     let (catalog, namespace) = ctx.qualify_schema(&name.0)?;
     let missing = match catalog.metastore().load_namespace(&namespace).await {
         Ok((stored, _)) => {
@@ -151,7 +205,16 @@ pub(crate) async fn run_use(ctx: &StatementContext, name: &ObjectPath) -> Result
     };
     if missing.kind() == fjord_catalog::ErrorKind::NotFound
         && let [only] = name.0.as_slice()
-        && let Ok(catalog) = ctx.services.catalog(only)
+        && let Some(catalog) = ctx.services.foreign(only)
+    {
+        let schema = first_schema(&catalog).await?;
+        let using = format!("using {}.{schema}", catalog.name());
+        ctx.shared.use_schema(catalog.name().to_owned(), schema);
+        return Ok(QueryResult::done(using));
+    }
+    if missing.kind() == fjord_catalog::ErrorKind::NotFound
+        && let [only] = name.0.as_slice()
+        && let Ok(catalog) = ctx.catalog(only)
     {
         ctx.shared.use_schema(catalog.name().to_owned(), DEFAULT_SCHEMA.to_owned());
         return Ok(QueryResult::done(format!("using {}.{DEFAULT_SCHEMA}", catalog.name())));

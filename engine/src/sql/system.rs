@@ -48,28 +48,35 @@ pub(crate) async fn relation(
     if name.catalog.metastore().load_namespace(&name.name.namespace).await.is_ok() {
         return None;
     }
-    if name.name.name.eq_ignore_ascii_case(WORKERS) || name.name.name.eq_ignore_ascii_case(STAGES) {
+    Some(table(ctx, &name.name.name))
+}
+
+/// A relation of the schema.
+///
+/// # Errors
+/// `NotFound`, listing what there is.
+pub(crate) fn table(ctx: &StatementContext, name: &str) -> Result<Arc<dyn TableProvider>> {
+    if name.eq_ignore_ascii_case(WORKERS) || name.eq_ignore_ascii_case(STAGES) {
         let cluster = ctx.services.cluster().cloned();
-        let source: Arc<dyn PartitionStream> = match name.name.name.eq_ignore_ascii_case(WORKERS) {
+        let source: Arc<dyn PartitionStream> = match name.eq_ignore_ascii_case(WORKERS) {
             true => Arc::new(cluster_tables::Workers::new(cluster)),
             false => Arc::new(cluster_tables::Stages::new(cluster, ctx.viewer.clone(), {
                 ctx.services.queries.clone()
             })),
         };
-        return Some(Ok(Arc::new(SystemTable { source })));
+        return Ok(Arc::new(SystemTable { source }));
     }
-    if !name.name.name.eq_ignore_ascii_case(QUERIES) {
-        return Some(Err(Error::new(
+    if !name.eq_ignore_ascii_case(QUERIES) {
+        return Err(Error::new(
             ErrorKind::NotFound,
             format!(
-                "table \"{SYSTEM_SCHEMA}.{}\" not found; there is {QUERIES}, {STAGES}, {WORKERS}",
-                name.name.name
+                "table \"{SYSTEM_SCHEMA}.{name}\" not found; there is {QUERIES}, {STAGES}, {WORKERS}"
             ),
-        )));
+        ));
     }
     let queries = ctx.services.queries.clone();
     let source = QueriesSource { schema: schema_of_queries(), queries, viewer: ctx.viewer.clone() };
-    Some(Ok(Arc::new(SystemTable { source: Arc::new(source) })))
+    Ok(Arc::new(SystemTable { source: Arc::new(source) }))
 }
 
 /// `CALL system.kill('…')`.

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use fjord_catalog::catalog::{Catalog, CreateMode, CreateTable};
 use fjord_catalog::change::CommitOptions;
 use fjord_catalog::embedded::{Embedded, EmbeddedOptions};
+use fjord_catalog::faults::FaultMetastore;
 use fjord_catalog::metastore::View;
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::spec::{
@@ -18,10 +19,15 @@ use futures::TryStreamExt;
 
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, Result};
+use crate::foreign::Databases;
 use crate::queries::QueriesOptions;
 use crate::session::{Session, SessionOptions};
 
 pub(crate) fn engine(memory_limit_bytes: usize) -> Engine {
+    engine_with(memory_limit_bytes, Databases::default())
+}
+
+fn engine_with(memory_limit_bytes: usize, databases: Databases) -> Engine {
     // The directory outlives the engine in tests; the system's temporary directory is its root.
     Engine::try_new(EngineOptions {
         memory_limit_bytes: Some(memory_limit_bytes),
@@ -29,6 +35,7 @@ pub(crate) fn engine(memory_limit_bytes: usize) -> Engine {
         target_partitions: Some(4),
         storage: Storage::local(),
         file_relations: fjord_connectors::file_relations(),
+        databases,
         queries: QueriesOptions::default(),
     })
     .unwrap()
@@ -68,11 +75,27 @@ pub(crate) struct TestLake {
     _directory: tempfile::TempDir,
 }
 
+impl TestLake {
+    /// Mounts the same tables as `nessie` too: a catalog with branches of its own, which may stand
+    /// in names.
+    pub(crate) fn mount_with_references(&self) {
+        let metastore = FaultMetastore::new(Arc::clone(self.catalog.metastore()));
+        let metastore = Arc::new(metastore.with_references());
+        let (storage, warehouse) = (self.catalog.storage().clone(), self.catalog.warehouse());
+        self.engine.mount(Catalog::new("nessie", metastore, storage, warehouse)).unwrap();
+    }
+}
+
 fn name(name: &str) -> TableName {
     TableName::new(Namespace::parse("default").unwrap(), name).unwrap()
 }
 
 pub(crate) async fn lake() -> TestLake {
+    lake_with(Databases::default()).await
+}
+
+/// The same beside live databases.
+pub(crate) async fn lake_with(databases: Databases) -> TestLake {
     let directory = tempfile::tempdir().unwrap();
     let warehouse = format!("file://{}/warehouse", directory.path().display());
     let options = EmbeddedOptions::new(directory.path().join("catalog.db"), &warehouse);
@@ -116,7 +139,7 @@ pub(crate) async fn lake() -> TestLake {
             .unwrap();
         catalog.commit_staged(staged, Vec::new(), CommitOptions::default()).await.unwrap();
     }
-    let engine = engine(1 << 30);
+    let engine = engine_with(1 << 30, databases);
     engine.mount(catalog.clone()).unwrap();
     TestLake { engine, catalog, _directory: directory }
 }

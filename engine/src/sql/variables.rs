@@ -27,6 +27,7 @@ const SHORT_NAMES: [(&str, &str); 8] = [
     ("query_time_seconds", "fjord.query_time_seconds"),
     ("query_rows_max", "fjord.query_rows_max"),
     ("query_memory_bytes", "fjord.query_memory_bytes"),
+    ("nessie_reference", "fjord.nessie_reference"),
 ];
 
 /// DataFusion's settings that a session may change. Everything else is refused: memory and spill
@@ -194,6 +195,12 @@ impl SharedVariables {
 }
 
 impl Variables {
+    /// The branch or tag that the session works on, where a catalog has such.
+    pub(crate) fn nessie_reference(&self) -> Option<String> {
+        let settings = self.config.options().extensions.get::<session_settings::SessionSettings>();
+        settings.map(|s| s.nessie_reference.clone()).filter(|name| !name.is_empty())
+    }
+
     pub(crate) fn prepared(&self, name: &str) -> Result<Arc<Prepared>> {
         self.prepared.get(name).map(Arc::clone).ok_or_else(|| not_prepared(name))
     }
@@ -271,6 +278,14 @@ fn check_value(key: &str, value: &str) -> Result<()> {
                     "setting \"{key}\": {value:?} is not a time zone such as 'Europe/Paris' or '+02:00'"
                 ))
                 .with_source(e)),
+            };
+        }
+        "fjord.nessie_reference" => {
+            return match value.contains(['|', '%']) || value.chars().any(char::is_control) {
+                false => Ok(()),
+                true => Err(Error::invalid(format!(
+                    "setting \"{key}\": {value:?} is no name of a branch or tag"
+                ))),
             };
         }
         _ => return Ok(()),

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::auth::{self, AuthConfig};
 use super::cluster::{self, ClusterConfig};
+use super::database::{self, DatabaseConfig};
 use super::embedded;
 use super::error::ConfigError;
 use super::limits::{self, LimitsConfig};
@@ -23,7 +24,7 @@ const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// The most catalogs.
 const CATALOGS_MAX: usize = 256;
 /// Kinds that DESIGN names and a later version brings.
-const LATER_KINDS: &[&str] = &["hive", "postgres", "mysql"];
+const LATER_KINDS: &[&str] = &["hive", "mysql"];
 
 /// The keys and sections of the top.
 const KEYS: &[&str] = &[
@@ -87,6 +88,8 @@ pub enum CatalogKind {
     },
     /// A server that speaks the Iceberg REST protocol.
     Rest(Box<RestConfig>),
+    /// A live database.
+    Database(Box<DatabaseConfig>),
 }
 
 /// Parses the bytes of a configuration file called `name`. Never panics, whatever the bytes.
@@ -164,6 +167,7 @@ fn parse_catalog(
     }
     // The kind decides which keys there are, so it is looked at before the others.
     let kind = table.remove("type");
+    let accepted = accepted_kinds();
     match &kind {
         Some(Value::String(kind)) if kind == "embedded" => {}
         Some(Value::String(kind)) if kind == "rest" => {
@@ -171,17 +175,20 @@ fn parse_catalog(
             let config = rest::parse(&mut section)?;
             return Ok(CatalogConfig { name, kind: CatalogKind::Rest(Box::new(config)) });
         }
+        Some(Value::String(kind)) if is_database(kind) => {
+            let config = database::parse(file, &path, kind, table)?;
+            return Ok(CatalogConfig { name, kind: CatalogKind::Database(Box::new(config)) });
+        }
         Some(Value::String(kind)) if LATER_KINDS.contains(&kind.as_str()) => {
-            let problem = format!(
-                "catalogs of type {kind:?} are not in this version; accepted: \"embedded\", \"rest\""
-            );
+            let problem =
+                format!("catalogs of type {kind:?} are not in this version; accepted: {accepted}");
             return Err(ConfigError::new(file, format!("{path}.type"), problem));
         }
         found => {
             let section = Section::new(file, path, Table::new(), &["type"])?;
             return Err(match found {
-                Some(value) => section.wrong_type("type", value, "\"embedded\" or \"rest\""),
-                None => section.error("type", "is missing; accepted: \"embedded\" or \"rest\""),
+                Some(value) => section.wrong_type("type", value, &accepted),
+                None => section.error("type", format!("is missing; accepted: {accepted}")),
             });
         }
     }
@@ -193,6 +200,17 @@ fn parse_catalog(
     }
     let postgres = embedded::postgres(&mut section)?;
     Ok(CatalogConfig { name, kind: CatalogKind::Embedded { warehouse, postgres } })
+}
+
+fn is_database(kind: &str) -> bool {
+    fjord_connectors::connector_kinds().iter().any(|known| known.name() == kind)
+}
+
+fn accepted_kinds() -> String {
+    let databases = fjord_connectors::connector_kinds();
+    let databases = databases.iter().map(|kind| kind.name());
+    let kinds = ["embedded", "rest"].into_iter().chain(databases);
+    kinds.map(|kind| format!("{kind:?}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Catalogs are found regardless of case, so names that differ by case alone are one name.

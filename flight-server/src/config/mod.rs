@@ -16,10 +16,12 @@ mod auth;
 mod storage;
 mod embedded;
 mod rest;
+mod database;
 mod file;
 
 pub use auth::{AuthConfig, JwtConfig, JwtKeys, MtlsConfig};
 pub use cluster::ClusterConfig;
+pub use database::DatabaseConfig;
 pub use error::ConfigError;
 pub use file::{CatalogConfig, CatalogKind, Config, parse};
 pub use grant::{Grant, WriteScope};

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "token",
     "token_uri",
     "uri",
+    "vended_credentials",
     "warehouse",
 ];
 const REGION: &str = "us-east-1";
@@ -39,6 +40,8 @@ pub struct RestConfig {
     pub reference: Option<String>,
     /// Where new tables go, if the server does not tell.
     pub location: Option<String>,
+    /// Whether files are reached with credentials that the server gives.
+    pub vended_credentials: bool,
     /// Who asks.
     pub auth: RestAuth,
 }
@@ -66,6 +69,7 @@ pub(super) fn parse(section: &mut Section<'_>) -> Result<RestConfig, ConfigError
         prefix: section.text("prefix")?,
         reference: section.text("reference")?,
         location: section.text("location")?,
+        vended_credentials: section.boolean("vended_credentials")?.unwrap_or(false),
         auth: auth(section)?,
     };
     // What a client makes of it, so that it is known before anything starts.

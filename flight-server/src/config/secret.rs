@@ -11,7 +11,7 @@ use super::reader::Section;
 
 /// The largest secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
-const ACCEPTED: &str = "{ env = \"VARIABLE\" } or { file = \"PATH\" }";
+pub(super) const ACCEPTED: &str = "{ env = \"VARIABLE\" } or { file = \"PATH\" }";
 
 impl Section<'_> {
     /// A secret that the file refers to.
@@ -41,7 +41,7 @@ impl Section<'_> {
     }
 }
 
-fn resolve(reference: &Table) -> Result<String, String> {
+pub(super) fn resolve(reference: &Table) -> Result<String, String> {
     let mut entries = reference.iter();
     match (entries.next(), entries.next()) {
         (Some((kind, Value::String(name))), None) if kind == "env" => {

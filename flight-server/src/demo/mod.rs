@@ -14,11 +14,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
+use fjord_engine::foreign::definition::holds_password;
 
 use self::landing::{Landing, write_landing};
 use self::steps::{Pipeline, Step};
 use self::workers::LocalWorkers;
+use crate::cli::DemoArgs;
 use crate::compose::Lakehouse;
+use crate::config::ConfigError;
+use crate::config::environment::variable;
 use crate::report::{error_text, note};
 use crate::shell::is_broken_pipe;
 
@@ -39,11 +43,34 @@ const BUILD_AGAIN: Step = Step { title: "Gold: the same statement again", ..BUIL
 const TRAVEL: Step =
     Step { sql: include_str!("6_travel.sql"), title: "Time travel: bronze before and after" };
 const LOOK: Step = Step { sql: include_str!("7_look.sql"), title: "What came of it" };
+const FEDERATE: Step = Step {
+    sql: include_str!("8_federate.sql"),
+    title: "PostgreSQL: a mart written back, joined with the lake, and landed",
+};
+/// Where the password of the demo's database is.
+const PASSWORD: &str = "PGPASSWORD";
+/// What is left behind in the database, and how it goes away.
+const AFTERWARDS: &str = "
+  The database is now a catalog of this data directory:
+    SHOW TABLES FROM demo_postgres.public;
+    DROP TABLE demo_postgres.public.fjord_demo_segments;
+    DROP CATALOG demo_postgres;";
 const SNAPSHOTS: &str = include_str!("5_snapshots.sql");
 
 /// Runs the demo.
-pub(crate) async fn run(lakehouse: &Lakehouse, workers: u8) -> Result<ExitCode> {
-    let work = Box::pin(tell(lakehouse, workers));
+///
+/// # Errors
+/// A [`ConfigError`] for a URL with a password in it.
+pub(crate) async fn run(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<ExitCode> {
+    // Before the demo could show a statement that holds it.
+    if arguments.postgres.as_deref().is_some_and(holds_password) {
+        let problem = format!(
+            "the URL holds a password; accepted: postgres://USER@HOST:PORT/DATABASE, and the password \
+             in the variable {PASSWORD}"
+        );
+        return Err(ConfigError::new("--postgres (or FJORD_DEMO_POSTGRES)", "", problem).into());
+    }
+    let work = Box::pin(tell(lakehouse, arguments));
     tokio::select! {
         told = work => match told {
             Ok(()) => Ok(ExitCode::SUCCESS),
@@ -61,8 +88,8 @@ pub(crate) async fn run(lakehouse: &Lakehouse, workers: u8) -> Result<ExitCode> 
     }
 }
 
-async fn tell(lakehouse: &Lakehouse, workers: u8) -> Result<()> {
-    let workers = match workers {
+async fn tell(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<()> {
+    let workers = match arguments.workers {
         0 => None,
         count => Some(LocalWorkers::start(lakehouse, count).await?),
     };
@@ -85,6 +112,10 @@ async fn tell(lakehouse: &Lakehouse, workers: u8) -> Result<()> {
     for step in [TRAVEL, LOOK] {
         pipeline.run(step).await?;
     }
+    if let Some(url) = &arguments.postgres {
+        pipeline.define("options", &database_options(url));
+        pipeline.run(FEDERATE).await?;
+    }
     if let (Some(workers), Some(cluster)) = (&workers, lakehouse.engine().cluster()) {
         let stages = cluster.stages();
         let tasks: u64 = stages.iter().map(|stage| stage.tasks).sum();
@@ -95,7 +126,21 @@ async fn tell(lakehouse: &Lakehouse, workers: u8) -> Result<()> {
         ))?;
     }
     say(&format!("\nDone in {:.1} s.\n", started.elapsed().as_secs_f64()))?;
-    recommend(lakehouse, before)
+    recommend(lakehouse, before)?;
+    if arguments.postgres.is_some() {
+        say(AFTERWARDS)?;
+    }
+    Ok(())
+}
+
+/// The options of the demo's database. The password stays where it is, in a variable.
+fn database_options(url: &str) -> String {
+    let password = if variable(PASSWORD).is_some_and(|password| !password.is_empty()) {
+        format!(", password = env('{PASSWORD}')")
+    } else {
+        String::new()
+    };
+    format!("url = '{}'{password}", quoted(url))
 }
 
 fn introduce(landing: &Landing) -> Result<()> {

@@ -45,7 +45,8 @@ fn statement_of(core: &Core, caller: &Caller, command: &Command) -> Result<Optio
             Ok(Some(Ask { sql, bound: Bytes::new(), session }))
         }
         Command::CommandPreparedStatementQuery(query) => {
-            prepared::open(core, caller, &query.prepared_statement_handle).map(Some)
+            let (ask, _) = prepared::open(core, caller, &query.prepared_statement_handle)?;
+            Ok(Some(ask))
         }
         _ => Ok(None),
     }

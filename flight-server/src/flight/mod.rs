@@ -16,6 +16,7 @@ mod metadata;
 mod sql_info;
 mod status;
 mod session_proto;
+mod takes;
 mod ticket;
 mod sessions;
 mod gauge;

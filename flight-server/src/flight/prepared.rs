@@ -17,6 +17,7 @@ use super::egress::{EgressSchema, Incoming, PARAMETERS_BYTES_MAX, parameter_sche
 use super::parameters;
 use super::statement::{self, Ask};
 use super::status::status_of;
+use super::takes::Takes;
 use super::ticket::PreparedHandle;
 
 /// Prepares a text. A query shows its columns; what changes something shows none, by which the JDBC
@@ -28,17 +29,19 @@ pub(crate) async fn create(
 ) -> Result<ActionCreatePreparedStatementResult, Status> {
     let ask = Ask { sql, bound: Bytes::new(), session: caller.session.clone() };
     let statements = statement::parse(&ask)?;
-    let (dataset_schema, parameter_schema) = match statements.as_slice() {
+    let (dataset_schema, parameter_schema, takes) = match statements.as_slice() {
         [] => return Err(statement::nothing()),
         [one] => {
             let described = describe(caller, one).await?;
-            (dataset(caller, &described)?, parameters_of(caller, &described))
+            let takes = Takes::new(&described.parameters);
+            (dataset(caller, &described)?, parameters_of(caller, &described), takes)
         }
         // A script takes no parameters; its columns are those of its last statement, which may
         // depend on what stands before it.
-        _ => (Bytes::new(), schema_bytes(&Schema::empty())),
+        _ => (Bytes::new(), schema_bytes(&Schema::empty()), Takes::default()),
     };
-    let handle = PreparedHandle::new(&caller.identity.user, ask.sql, caller.session.place());
+    let place = caller.session.place();
+    let handle = PreparedHandle::new(&caller.identity.user, ask.sql, place, takes);
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: handle.seal(&core.sealer, &[])?,
         dataset_schema,
@@ -64,8 +67,12 @@ fn parameters_of(caller: &Caller, described: &Description) -> Bytes {
     schema_bytes(&parameter_schema(&fields, caller.profile))
 }
 
-/// The statement behind a handle.
-pub(crate) fn open(core: &Core, caller: &Caller, handle: &[u8]) -> Result<Ask, Status> {
+/// The statement behind a handle, and the handle.
+pub(crate) fn open(
+    core: &Core,
+    caller: &Caller,
+    handle: &[u8],
+) -> Result<(Ask, PreparedHandle), Status> {
     let (prepared, bound) = PreparedHandle::open(&core.sealer, handle, &caller.identity.user)?;
     let mut session = caller.session.clone();
     if caller.is_new() {
@@ -73,7 +80,7 @@ pub(crate) fn open(core: &Core, caller: &Caller, handle: &[u8]) -> Result<Ask, S
         session = session.fork();
         session.go_to(&prepared.place).map_err(|e| status_of(&e, None))?;
     }
-    Ok(Ask { sql: prepared.sql, bound, session })
+    Ok((Ask { sql: prepared.sql.clone(), bound, session }, prepared))
 }
 
 /// Binds rows to a handle; the handle that comes back is the one to execute.
@@ -83,16 +90,19 @@ pub(crate) async fn bind(
     handle: &[u8],
     incoming: Incoming,
 ) -> Result<DoPutPreparedStatementResult, Status> {
-    let (prepared, _) = PreparedHandle::open(&core.sealer, handle, &caller.identity.user)?;
-    let ask = open(core, caller, handle)?;
-    let bound = bound(&ask, incoming).await?;
+    let (ask, prepared) = open(core, caller, handle)?;
+    let bound = bound(&ask, &prepared, incoming).await?;
     Ok(DoPutPreparedStatementResult {
         prepared_statement_handle: Some(prepared.seal(&core.sealer, &bound)?),
     })
 }
 
 /// Rows of parameters, cast to what the statement takes.
-pub(crate) async fn bound(ask: &Ask, incoming: Incoming) -> Result<Bytes, Status> {
+pub(crate) async fn bound(
+    ask: &Ask,
+    prepared: &PreparedHandle,
+    incoming: Incoming,
+) -> Result<Bytes, Status> {
     let (schema, rows) = match incoming.with_bytes_max(PARAMETERS_BYTES_MAX).rows().await? {
         // A driver that has nothing to bind sends a batch without columns (JDBC-05).
         Some(rows) if !rows.schema().fields().is_empty() => {
@@ -100,12 +110,10 @@ pub(crate) async fn bound(ask: &Ask, incoming: Incoming) -> Result<Bytes, Status
         }
         _ => return Ok(Bytes::new()),
     };
-    let statements = statement::parse(ask)?;
-    let [one] = statements.as_slice() else {
+    if statement::parse(ask)?.len() != 1 {
         return Err(Status::invalid_argument(
             "parameters go with one statement, not with a script",
         ));
-    };
-    let takes = ask.session.parameters(one).await.map_err(|e| status_of(&e, None))?;
-    parameters::bind(&schema, &rows, &takes)
+    }
+    parameters::bind(&schema, &rows, &prepared.takes.parameters()?)
 }

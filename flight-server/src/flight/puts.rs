@@ -45,8 +45,9 @@ pub(crate) async fn run(
             counted(ran::run_script(core, caller, &ask.session, &statements).await?.affected)
         }
         Command::CommandPreparedStatementUpdate(update) => {
-            let mut ask = prepared::open(core, caller, &update.prepared_statement_handle)?;
-            let bound = prepared::bound(&ask, incoming).await?;
+            let (mut ask, prepared) =
+                prepared::open(core, caller, &update.prepared_statement_handle)?;
+            let bound = prepared::bound(&ask, &prepared, incoming).await?;
             if !bound.is_empty() {
                 ask.bound = bound;
             }

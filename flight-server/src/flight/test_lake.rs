@@ -39,6 +39,7 @@ impl TestLake {
             target_partitions: Some(2),
             storage: Storage::local(),
             file_relations: fjord_connectors::file_relations(),
+            databases: Default::default(),
             queries: QueriesOptions::default(),
         })
         .unwrap();

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::egress::Profile;
 use super::seal::{Purpose, Sealer};
+use super::takes::Takes;
 
 /// How long a ticket is honoured.
 pub(crate) const TICKET_LIFE: Duration = Duration::from_hours(1);
@@ -130,11 +131,12 @@ pub(crate) struct PreparedHandle {
     pub(crate) sql: String,
     /// Where it was prepared, for servers that do not know the session.
     pub(crate) place: Place,
+    pub(crate) takes: Takes,
 }
 
 impl PreparedHandle {
-    pub(crate) fn new(user: &str, sql: String, place: Place) -> Self {
-        Self { user: user.to_owned(), expires: expiry(HANDLE_LIFE), sql, place }
+    pub(crate) fn new(user: &str, sql: String, place: Place, takes: Takes) -> Self {
+        Self { user: user.to_owned(), expires: expiry(HANDLE_LIFE), sql, place, takes }
     }
 
     pub(crate) fn seal(&self, sealer: &Sealer, parameters: &[u8]) -> Result<Bytes, Status> {

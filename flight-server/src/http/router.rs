@@ -109,6 +109,7 @@ mod tests {
             target_partitions: Some(2),
             storage: Storage::local(),
             file_relations: Vec::new(),
+            databases: Default::default(),
             queries: QueriesOptions::default(),
         })
         .unwrap();

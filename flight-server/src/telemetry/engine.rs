@@ -241,6 +241,7 @@ mod tests {
             target_partitions: Some(2),
             storage: fjord_catalog::storage::Storage::local(),
             file_relations: Vec::new(),
+            databases: Default::default(),
             queries: QueriesOptions { observer: Some(observer), ..QueriesOptions::default() },
         })
         .unwrap()

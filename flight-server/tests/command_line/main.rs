@@ -7,6 +7,7 @@
 
 mod server;
 mod remote;
+mod databases;
 
 use std::io::Write;
 use std::path::Path;

@@ -10,10 +10,27 @@ from server import Server
 from wire import Wire, command, descriptor
 
 CANARY = "c4n4ry-Qm9vLXNlY3JldA"
+# A variable that a statement may refer to; another that holds the secret too, and may not be.
+VARIABLE = "CANARY_PASSWORD"
 # Each names a secret where a user would; whether the statement is known or not, its secret is not repeated.
 STATEMENTS = [
     f"CREATE CATALOG sales USING postgres WITH (url = 'postgres://reader:{CANARY}@127.0.0.1:1/x', password = '{CANARY}')",
     f"CREATE CATALOG sales USING postgres WITH (password = '{CANARY}'",
+    f"CREATE CATALOG sales USING postgres WITH (url = 'postgres://reader@127.0.0.1:1/x', password = '{CANARY}')",
+    f"CREATE CATALOG sales USING postgres WITH (url = 'postgres://reader@127.0.0.1:1/x', password '{CANARY}')",
+    f'CREATE CATALOG sales USING postgres WITH (url = \'postgres://reader@127.0.0.1:1/x\', password = "{CANARY}")',
+    f"CREATE CATALOG sales USING postgres WITH (url = 'postgres://127.0.0.1:1/x?password={CANARY}')",
+    f"CREATE CATALOG sales USING postgres WITH (url = 'host=127.0.0.1 password={CANARY}')",
+    f"CREATE CATALOG sales USING postgres WITH (url = 'postgres://reader@127.0.0.1:1/x', password = env('{VARIABLE}'))",
+    f"CREATE CATALOG sales USING postgres WITH (url = 'postgres://reader@127.0.0.1:1/x', password = env('CANARY_VALUE'))",
+    f"ALTER CATALOG live SET (password = '{CANARY}')",
+    f"ALTER CATALOG live SET (url = 'postgres://reader:{CANARY}@127.0.0.1:1/x')",
+    "SHOW CREATE CATALOG live",
+    "SELECT * FROM live.public.t",
+    "EXPLAIN SELECT * FROM live.public.t",
+    "DESCRIBE live.public.t",
+    "SELECT * FROM query('live', 'SELECT 1')",
+    "CREATE TABLE live.public.t AS SELECT 1 AS a",
     f"CREATE TABLE s.t (a int) WITH (secret_access_key = '{CANARY}')",
     f"ALTER TABLE s.t SET TBLPROPERTIES ('password' = '{CANARY}')",
     f"CREATE USER u IDENTIFIED BY '{CANARY}'",
@@ -28,12 +45,17 @@ STATEMENTS = [
 
 
 @pytest.fixture
-def guarded(tmp_path):
+def guarded(tmp_path, monkeypatch):
     """A server whose one password is the canary."""
     users = tmp_path / "users"
     users.write_text(f"{ADMIN}:{hashed(CANARY)}\n")
     users.chmod(0o600)
     config = f'[user.{ADMIN}]\nrole = "admin"\n[auth]\npasswords = "{users}"\n'
+    # A live database, which nobody serves: what is said of it is said by us.
+    config += '[catalog.live]\ntype = "postgres"\nurl = "postgres://reader@127.0.0.1:1/x"\npass_through = true\n'
+    config += f'password = {{ env = "{VARIABLE}" }}\n'
+    monkeypatch.setenv(VARIABLE, CANARY)
+    monkeypatch.setenv("CANARY_VALUE", CANARY)
     server = Server(tmp_path, config)
     yield server
     if server.process.poll() is None:
@@ -93,7 +115,12 @@ def test_j1_a_canary_secret_is_found_nowhere(guarded):
         assert seen.num_rows >= len(STATEMENTS)
         for table in (plan, seen):
             assert CANARY not in str(table.to_pylist())
+        shown = wire.rows("SHOW CREATE CATALOG live")
+        assert f"env('{VARIABLE}')" in str(shown.to_pylist()) and CANARY not in str(shown.to_pylist())
         metrics = guarded.get("/metrics")[1]
         assert CANARY not in metrics and token not in metrics
     guarded.stop([CANARY, *tokens])
+    for file in (guarded.folder / "data").rglob("*"):
+        # A property that a user puts on a table is the table's.
+        assert "warehouse" in file.parts or not file.is_file() or CANARY.encode() not in file.read_bytes(), file
     assert guarded.history(), "the history of statements was not looked at"

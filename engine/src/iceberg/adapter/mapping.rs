@@ -150,6 +150,42 @@ impl NameMapping {
     }
 }
 
+/// Where in a file without ids the column `id` is that the table has no more, by the names that it
+/// had; `None` if the file lacks it.
+///
+/// Only equality deletes ask for such a column, and they reach only files that are older than they
+/// are, which were there before the column was dropped: who took its name afterwards is not meant,
+/// whatever the table's name mapping says by now.
+///
+/// # Errors
+/// `Unsupported` where another column had the name too while this one was there.
+pub(super) fn find_former(
+    schemas: &[SchemaRef],
+    id: i32,
+    fields: &Fields,
+) -> Result<Option<usize>> {
+    let top = |schema: &SchemaRef| schema.as_struct().fields().to_vec();
+    let last = schemas.iter().filter(|s| top(s).iter().any(|f| f.id == id));
+    let Some(last) = last.map(|schema| schema.schema_id()).max() else { return Ok(None) };
+    let until = schemas.iter().filter(|schema| schema.schema_id() <= last);
+    let (own, others): (Vec<NestedFieldRef>, Vec<NestedFieldRef>) =
+        until.flat_map(top).partition(|field| field.id == id);
+    let has = |had: &[NestedFieldRef], name: &str| had.iter().any(|field| field.name == name);
+    let mut found = (0..fields.len()).filter(|at| has(&own, fields[*at].name()));
+    let first = found.next();
+    match first {
+        Some(at) if found.next().is_some() || has(&others, fields[at].name()) => {
+            Err(Error::unsupported(format!(
+                "rows were deleted by the values of a column that was dropped (field {id}), and it \
+                 is not clear which column of a data file without field ids that was: several have \
+                 had the name {:?}; compact the table with the engine that wrote the deletes",
+                fields[at].name()
+            )))
+        }
+        found => Ok(found),
+    }
+}
+
 /// Whether any field, at any level, has an id.
 pub(super) fn has_ids(fields: &Fields) -> bool {
     fields.iter().any(|field| field_id(field).is_some() || type_has_ids(field.data_type()))

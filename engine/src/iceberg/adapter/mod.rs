@@ -25,7 +25,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// What a scan must know of the table to read any of its files.
 #[derive(Clone, Debug)]
 struct Columns {
-    /// Values of columns that a file lacks, where they are not NULL, by field id.
+    /// Values of columns that a file lacks, where they are not NULL, by field id; those of dropped
+    /// columns too.
     defaults: HashMap<i32, ScalarValue>,
     /// For files without field ids; `None`: by all the names that the columns have had.
     mapping: Option<NameMapping>,
@@ -93,7 +94,35 @@ impl FieldIdAdapterFactory {
         let columns = Arc::make_mut(&mut self.columns);
         columns.schemas.extend(schemas.into_iter().map(Arc::clone));
         columns.history = OnceLock::new();
+        for schema in &columns.schemas {
+            for (id, field) in schema.field_id_to_fields() {
+                // A default that cannot be read matters to those alone who ask for the column.
+                if let Some(default) = &field.initial_default
+                    && let Ok(value) = literal_to_scalar(&field.field_type, Some(default))
+                {
+                    columns.defaults.entry(*id).or_insert(value);
+                }
+            }
+        }
         self
+    }
+
+    /// The fields of a file with the table's ids, and whether the file itself has ids.
+    ///
+    /// # Errors
+    /// `Unsupported` for a name that has meant several columns, in a file without ids.
+    pub(super) fn identify(&self, physical: &SchemaRef) -> Result<(Fields, bool)> {
+        if mapping::has_ids(physical.fields()) {
+            return Ok((physical.fields().clone(), true));
+        }
+        let identified = match &self.columns.mapping {
+            Some(mapping) => mapping.apply(physical.fields())?,
+            None => {
+                let names = || NameMapping::of_history(&self.columns.schemas);
+                self.columns.history.get_or_init(names).apply(physical.fields())?
+            }
+        };
+        Ok((identified, false))
     }
 
     /// What another process needs to make the same adapters.
@@ -138,18 +167,12 @@ impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
         logical_file_schema: SchemaRef,
         physical_file_schema: SchemaRef,
     ) -> datafusion::error::Result<Arc<dyn PhysicalExprAdapter>> {
-        let identified = if mapping::has_ids(physical_file_schema.fields()) {
-            physical_file_schema.fields().clone()
-        } else if let Some(mapping) = &self.columns.mapping {
-            mapping.apply(physical_file_schema.fields())?
-        } else {
-            let names = || NameMapping::of_history(&self.columns.schemas);
-            self.columns.history.get_or_init(names).apply(physical_file_schema.fields())?
-        };
+        let (identified, has_ids) = self.identify(&physical_file_schema)?;
         Ok(Arc::new(FieldIdAdapter {
             columns: Arc::clone(&self.columns),
             logical: logical_file_schema,
             physical: identified,
+            has_ids,
         }))
     }
 }
@@ -161,6 +184,8 @@ struct FieldIdAdapter {
     logical: SchemaRef,
     /// The file's fields, with ids even if the file has none.
     physical: Fields,
+    /// Whether the file itself has them.
+    has_ids: bool,
 }
 
 impl PhysicalExprAdapter for FieldIdAdapter {
@@ -206,6 +231,11 @@ impl FieldIdAdapter {
         .data()
     }
 
+    /// Whether the table as it is read has no column `id` (any more).
+    fn is_gone(&self, id: i32) -> bool {
+        self.columns.schemas.first().is_some_and(|read| read.field_by_id(id).is_none())
+    }
+
     fn may_hold_nan(&self, column: &Column) -> bool {
         self.logical.fields().find(column.name()).is_some_and(|(_, field)| {
             is_float(field.data_type())
@@ -219,7 +249,12 @@ impl FieldIdAdapter {
             return Err(Error::new(ErrorKind::Bug, format!("column {name:?} is not in the scan")));
         };
         let found = match field_id(logical) {
-            Some(id) => self.physical.iter().position(|field| field_id(field) == Some(id)),
+            Some(id) => match self.physical.iter().position(|field| field_id(field) == Some(id)) {
+                None if !self.has_ids && self.is_gone(id) => {
+                    mapping::find_former(&self.columns.schemas, id, &self.physical)?
+                }
+                found => found,
+            },
             // Virtual columns have no id and are found by name in both schemas.
             None => self
                 .physical

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
-use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use fjord_catalog::deletes::{DeleteFile, EqualityDeletes, VECTOR_BYTES_MAX};
 use fjord_catalog::plan_files::PlannedFile;
-use fjord_catalog::spec::{DataFileFormat, Schema as IcebergSchema, TableMetadata};
+use fjord_catalog::spec::{DataFile, DataFileFormat, Schema as IcebergSchema, TableMetadata};
 use fjord_catalog::storage::{Resolved, Storage};
 
 use super::cache::DeleteKey;
@@ -28,9 +28,37 @@ pub(in crate::iceberg) struct Attached {
     pub(super) vector: Option<Arc<StoredDeletes>>,
     pub(super) positions: Vec<Arc<StoredDeletes>>,
     pub(super) equality: Vec<Arc<KeyGroup>>,
+    /// Columns which only deletes need and the file's partition fixes, by their place in the scan.
+    pub(super) fixed: Vec<(usize, ScalarValue)>,
 }
 
 impl Attached {
+    /// Whether a message carries all of it: what a partition fixes is not in one.
+    pub(in crate::iceberg) fn is_carried(&self) -> bool {
+        self.fixed.is_empty()
+    }
+
+    /// The statistics of the file for a scan that reads columns which only deletes need: what its
+    /// partition fixes is taken from there, as the file may omit it.
+    pub(super) fn with_fixed(&self, file: Option<Arc<Statistics>>) -> Option<Arc<Statistics>> {
+        let file = file?;
+        let Some(last) = self.fixed.iter().map(|(at, _)| *at).max() else { return Some(file) };
+        let mut more = Arc::unwrap_or_clone(file);
+        let rows = more.num_rows;
+        more.column_statistics.resize_with(last + 1, ColumnStatistics::new_unknown);
+        for (at, value) in &self.fixed {
+            let column = &mut more.column_statistics[*at];
+            if value.is_null() {
+                column.null_count = rows;
+            } else {
+                column.null_count = Precision::Exact(0);
+                column.min_value = Precision::Exact(value.clone());
+                column.max_value = Precision::Exact(value.clone());
+            }
+        }
+        Some(Arc::new(more))
+    }
+
     /// The statistics of what is left of a file: nothing is exact any more.
     pub(in crate::iceberg) fn without_deleted(&self, file: &Statistics) -> Statistics {
         let by_position: u64 = match &self.vector {
@@ -105,7 +133,11 @@ impl<'a> Attachments<'a> {
         let positions =
             deletes.positions.iter().map(|file| self.stored(file)).collect::<Result<_>>()?;
         let equality =
-            deletes.equality.iter().map(|group| self.group(group)).collect::<Result<_>>()?;
+            deletes.equality.iter().map(|group| self.group(group)).collect::<Result<Vec<_>>>()?;
+        let fixed = match equality.is_empty() {
+            true => Vec::new(),
+            false => self.columns.fixed(planned)?,
+        };
         Ok(Some(Attached {
             uri: planned.file.file_path().to_owned(),
             rows: planned.file.record_count(),
@@ -113,6 +145,7 @@ impl<'a> Attachments<'a> {
             vector,
             positions,
             equality,
+            fixed,
         }))
     }
 
@@ -122,34 +155,10 @@ impl<'a> Attachments<'a> {
     }
 
     fn stored(&mut self, delete: &DeleteFile) -> Result<Arc<StoredDeletes>> {
-        let file = &delete.file;
-        let range = match file.file_format() {
-            DataFileFormat::Parquet => None,
-            DataFileFormat::Puffin => Some(vector_range(delete)?),
-            other => {
-                return Err(Error::unsupported(format!(
-                    "delete file {:?}: {other} files cannot be read, only parquet ones and \
-                     deletion vectors",
-                    file.file_path()
-                )));
-            }
-        };
-        let start = range.as_ref().map_or(0, |range| range.start);
-        let id = (file.file_path().to_owned(), start);
-        if let Some(stored) = self.stored.get(&id) {
-            return Ok(Arc::clone(stored));
-        }
-        let stored = Arc::new(StoredDeletes {
-            uri: id.0.clone(),
-            at: self.storage.resolve(file.file_path())?,
-            size_bytes: file.file_size_in_bytes(),
-            key: DeleteKey::new(format!("{}@{start}", file.file_path())),
-            range,
-            records: file.record_count(),
-            names_one: file.referenced_data_file().is_some(),
-        });
-        self.stored.insert(id, Arc::clone(&stored));
-        Ok(stored)
+        let stored = stored(self.storage, &delete.file)?;
+        let start = stored.range.as_ref().map_or(0, |range| range.start);
+        let known = self.stored.entry((stored.uri.clone(), start));
+        Ok(Arc::clone(known.or_insert_with(|| Arc::new(stored))))
     }
 
     fn group(&mut self, deletes: &Arc<EqualityDeletes>) -> Result<Arc<KeyGroup>> {
@@ -176,8 +185,35 @@ impl<'a> Attachments<'a> {
     }
 }
 
-fn vector_range(delete: &DeleteFile) -> Result<Range<u64>> {
-    let file = &delete.file;
+/// Where a file of deletes is, and which part of it.
+///
+/// # Errors
+/// `Unsupported` for formats that cannot be read; `Corrupt` for what contradicts itself.
+pub(super) fn stored(storage: &Storage, file: &DataFile) -> Result<StoredDeletes> {
+    let range = match file.file_format() {
+        DataFileFormat::Parquet => None,
+        DataFileFormat::Puffin => Some(vector_range(file)?),
+        other => {
+            return Err(Error::unsupported(format!(
+                "delete file {:?}: {other} files cannot be read, only parquet ones and deletion \
+                 vectors",
+                file.file_path()
+            )));
+        }
+    };
+    let start = range.as_ref().map_or(0, |range| range.start);
+    Ok(StoredDeletes {
+        uri: file.file_path().to_owned(),
+        at: storage.resolve(file.file_path())?,
+        size_bytes: file.file_size_in_bytes(),
+        key: DeleteKey::new(format!("{}@{start}", file.file_path())),
+        range,
+        records: file.record_count(),
+        names_one: file.referenced_data_file().is_some(),
+    })
+}
+
+fn vector_range(file: &DataFile) -> Result<Range<u64>> {
     let corrupt = |what: &str| {
         Error::new(ErrorKind::Corrupt, format!("delete file {:?}: {what}", file.file_path()))
     };

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::error::Result as DfResult;
+use fjord_catalog::plan_files::PlannedFile;
 use fjord_catalog::spec::{
-    NestedField, NestedFieldRef, Schema as IcebergSchema, StructType, TableMetadata, Type,
+    NestedField, NestedFieldRef, Schema as IcebergSchema, StructType, TableMetadata, Transform,
+    Type,
 };
 
-use super::super::types::{FIELD_ID, to_arrow_fields};
+use super::super::types::{FIELD_ID, literal_to_scalar, to_arrow_fields};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A column by which equality deletes compare.
@@ -31,7 +34,14 @@ pub(super) struct KeyColumns<'a> {
     metadata: &'a TableMetadata,
     schema: &'a IcebergSchema,
     visible: usize,
-    hidden: Vec<(i32, FieldRef)>,
+    hidden: Vec<Hidden>,
+}
+
+/// A column that the scan's schema lacks.
+#[derive(Debug)]
+struct Hidden {
+    former: NestedFieldRef,
+    field: FieldRef,
 }
 
 impl<'a> KeyColumns<'a> {
@@ -44,7 +54,7 @@ impl<'a> KeyColumns<'a> {
     /// The column with the field id `id`.
     ///
     /// # Errors
-    /// `Corrupt` for an id that the table never had, `Unsupported` for what is in a list, a map or
+    /// `Corrupt` for an id that no schema has, `Unsupported` for what is in a list, a map or
     /// a struct that is gone.
     pub(super) fn find(&mut self, id: i32) -> Result<KeyColumn> {
         if let Some(found) = find(self.schema.as_struct(), id)? {
@@ -52,20 +62,47 @@ impl<'a> KeyColumns<'a> {
             let stored = stored(self.schema.as_struct(), column, &path)?;
             return Ok(KeyColumn { column, path, stored });
         }
-        if let Some(at) = self.hidden.iter().position(|(hidden, _)| *hidden == id) {
-            let stored = Arc::clone(&self.hidden[at].1);
+        if let Some(at) = self.hidden.iter().position(|hidden| hidden.former.id == id) {
+            let stored = Arc::clone(&self.hidden[at].field);
             return Ok(KeyColumn { column: self.visible + at, path: Vec::new(), stored });
         }
         let former = self.former(id)?;
         let stored = hidden_field(&former)?;
-        self.hidden.push((id, Arc::clone(&stored)));
+        self.hidden.push(Hidden { former, field: Arc::clone(&stored) });
         let column = self.visible + self.hidden.len() - 1;
         Ok(KeyColumn { column, path: Vec::new(), stored })
     }
 
     /// The hidden columns that were asked for, in order.
     pub(super) fn into_hidden(self) -> Vec<FieldRef> {
-        self.hidden.into_iter().map(|(_, field)| field).collect()
+        self.hidden.into_iter().map(|hidden| hidden.field).collect()
+    }
+
+    /// The hidden columns that the partition of `planned` fixes, each with its place and value:
+    /// files may omit them.
+    ///
+    /// # Errors
+    /// `Corrupt` for a partition that does not fit its spec.
+    pub(super) fn fixed(&self, planned: &PlannedFile) -> Result<Vec<(usize, ScalarValue)>> {
+        let spec = self.metadata.partition_spec_by_id(planned.spec_id);
+        let fields = spec.map_or(&[][..], |spec| spec.fields());
+        let mut fixed = Vec::new();
+        for (at, hidden) in self.hidden.iter().enumerate() {
+            let place = fields.iter().position(|field| {
+                field.source_id == hidden.former.id && field.transform == Transform::Identity
+            });
+            let Some(place) = place else { continue };
+            let value = planned.file.partition().fields().get(place).ok_or_else(|| {
+                let path = planned.file.file_path();
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!("data file {path:?}: its partition does not fit its spec"),
+                )
+            })?;
+            let value = literal_to_scalar(&hidden.former.field_type, value.as_ref())?;
+            fixed.push((self.visible + at, value.cast_to(hidden.field.data_type())?));
+        }
+        Ok(fixed)
     }
 
     /// The column as the latest schema that had it knew it.
@@ -86,7 +123,10 @@ impl<'a> KeyColumns<'a> {
         }
         Err(Error::new(
             ErrorKind::Corrupt,
-            format!("equality deletes name field {id}, which the table never had"),
+            format!(
+                "equality deletes name field {id}, which is in no schema that the table's metadata \
+                 still has"
+            ),
         ))
     }
 }
@@ -186,13 +226,6 @@ fn alone(field: &NestedField, path: &[usize]) -> NestedField {
 
 /// A column that the scan reads beside its own, under a name that none of them has.
 fn hidden_field(field: &NestedField) -> Result<FieldRef> {
-    if field.initial_default.is_some() {
-        return Err(Error::unsupported(format!(
-            "equality deletes by column {:?}, which had a default and was dropped, cannot be \
-             applied; compact the table with the engine that wrote them",
-            field.name
-        )));
-    }
     let fields = to_arrow_fields(&StructType::new(vec![Arc::new(alone(field, &[]))]))?;
     let metadata = [(FIELD_ID.to_owned(), field.id.to_string())].into();
     let name = format!("__fjord_key_{}", field.id);

@@ -228,7 +228,8 @@ fn row_number_function(schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
     Ok(Arc::new(ScalarFunctionExpr::try_new(file_row_index(), Vec::new(), schema, config)?))
 }
 
-fn is_row_number(expr: &Arc<dyn PhysicalExpr>) -> bool {
+/// Whether an expression is the number of a row in its file.
+pub(in crate::iceberg) fn is_row_number(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.downcast_ref::<ScalarFunctionExpr>()
         .is_some_and(|function| function.fun().name() == file_row_index().name())
 }

@@ -85,7 +85,7 @@ impl MorselPlanner for LoadPlanner {
         let Self { shared, attached, file } = *self;
         let loading = async move {
             let deletes = shared.deletes.loader.load(&attached).await?;
-            shared.plan(file, attached.rows, deletes)
+            shared.plan(file, &attached, deletes)
         };
         Ok(Some(MorselPlan::new().with_pending_planner(loading)))
     }
@@ -95,9 +95,10 @@ impl Shared {
     fn plan(
         &self,
         mut file: PartitionedFile,
-        rows: u64,
+        attached: &Attached,
         deletes: FileDeletes,
     ) -> Result<Box<dyn MorselPlanner>> {
+        let rows = attached.rows;
         match &deletes.rows {
             None if deletes.keys.is_empty() => return self.inner.plan_file(file),
             Some(deleted) if deletes.keys.is_empty() && self.selects(deleted, rows)? => {
@@ -108,6 +109,7 @@ impl Shared {
             _ => {}
         }
         let (masked, read) = self.masked.of_file(deletes)?;
+        file.statistics = attached.with_fixed(file.statistics.take());
         let inner = masked.plan_file(file)?;
         Ok(Box::new(MaskedPlanner { inner, read: Arc::new(read) }))
     }

@@ -12,7 +12,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -25,6 +26,9 @@ use crate::iceberg::guard::stored_error;
 
 /// Rows of a delete file that are decoded at a time.
 const BATCH_ROWS: usize = 8192;
+
+/// Where a column is in the file, if it is there, and how it is read.
+type Placed = (Option<usize>, Arc<dyn PhysicalExpr>);
 
 /// Reads delete files of one table.
 #[derive(Debug)]
@@ -63,6 +67,23 @@ impl DeleteReader {
         fields: &[FieldRef],
         mut each: impl FnMut(&[ArrayRef]) -> Result<()> + Send,
     ) -> Result<()> {
+        let mut batches = self.open(file, fields, &[]).await?;
+        while let Some(arrays) = batches.try_next().await? {
+            each(&arrays)?;
+            // Decoding never waits when the bytes are there: let others have the thread.
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    /// The columns `fields` of the file and then `optional` ones, which are NULL where it lacks
+    /// them, batch by batch.
+    pub(super) async fn open(
+        &self,
+        file: &StoredDeletes,
+        fields: &[FieldRef],
+        optional: &[FieldRef],
+    ) -> Result<BoxStream<'static, Result<Vec<ArrayRef>>>> {
         let at = &file.at;
         let readers =
             FooterReaderFactory::new(Arc::clone(&at.store), &at.store_url, self.footers.clone());
@@ -76,20 +97,16 @@ impl DeleteReader {
         let metrics = ExecutionPlanMetricsSet::new();
         let reader: Box<dyn AsyncFileReader> = readers.create_reader(0, object, None, &metrics)?;
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
-        let columns = self.columns(&Arc::clone(builder.schema()), fields)?;
-        let roots: Vec<usize> = columns.iter().map(|(at, _)| *at).collect();
+        let columns = self.columns(&Arc::clone(builder.schema()), fields, optional)?;
+        let roots: Vec<usize> = columns.iter().filter_map(|(at, _)| *at).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let mut stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?;
-        while let Some(batch) = stream.try_next().await? {
-            let arrays = columns
-                .iter()
-                .map(|(_, expr)| evaluate(expr, &batch))
-                .collect::<Result<Vec<ArrayRef>>>()?;
-            each(&arrays)?;
-            // Decoding never waits when the bytes are there: let others have the thread.
-            tokio::task::consume_budget().await;
-        }
-        Ok(())
+        let stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?;
+        Ok(stream
+            .map(move |batch| {
+                let batch = batch?;
+                columns.iter().map(|(_, expr)| evaluate(expr, &batch)).collect()
+            })
+            .boxed())
     }
 
     /// Where each of `fields` is in the file, and how it is read as the table has it.
@@ -97,17 +114,19 @@ impl DeleteReader {
         &self,
         physical: &Arc<Schema>,
         fields: &[FieldRef],
-    ) -> Result<Vec<(usize, Arc<dyn PhysicalExpr>)>> {
-        let logical = Arc::new(Schema::new(fields.to_vec()));
+        optional: &[FieldRef],
+    ) -> Result<Vec<Placed>> {
+        let all: Vec<FieldRef> = fields.iter().chain(optional).map(Arc::clone).collect();
+        let logical = Arc::new(Schema::new(all.clone()));
         let adapter = self.adapters.create(Arc::clone(&logical), Arc::clone(physical))?;
-        fields
-            .iter()
+        all.iter()
             .enumerate()
             .map(|(at, field)| {
                 let expr = adapter.rewrite(Arc::new(Column::new(field.name(), at)))?;
                 let root = datafusion::physical_expr::utils::collect_columns(&expr);
                 match root.iter().next() {
-                    Some(column) if !expr.is::<Literal>() => Ok((column.index(), expr)),
+                    Some(column) if !expr.is::<Literal>() => Ok((Some(column.index()), expr)),
+                    _ if at >= fields.len() => Ok((None, expr)),
                     _ => Err(Error::new(
                         ErrorKind::Corrupt,
                         format!("it has no column {:?}", field.name()),

@@ -227,6 +227,8 @@ impl DecodedDeletes {
             vector,
             positions: positions.collect::<Result<_>>()?,
             equality: equality.collect::<Result<_>>()?,
+            // A file with any is not sent: see `Attached::is_carried`.
+            fixed: Vec::new(),
         })
     }
 }

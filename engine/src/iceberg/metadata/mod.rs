@@ -9,6 +9,7 @@ mod snapshots;
 mod manifests;
 mod partitions;
 mod files;
+mod position_deletes;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use self::files::{Of, Shape};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The kinds, as they are spelt after the dollar sign.
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 17] = [
     "snapshots",
     "history",
     "refs",
@@ -35,6 +36,7 @@ pub const KINDS: [&str; 16] = [
     "entries",
     "manifests",
     "partitions",
+    "position_deletes",
     "all_files",
     "all_data_files",
     "all_delete_files",
@@ -65,12 +67,7 @@ pub async fn metadata_table(
         "properties" => snapshots::properties(table)?,
         "all_manifests" => return streamed(manifests::all_manifests(catalog, table)?),
         "position_deletes" => {
-            return Err(Error::unsupported(format!(
-                "table \"{}$position_deletes\" is not supported yet; \"{}$delete_files\" lists the \
-                 files that the deletes are in",
-                table.name(),
-                table.name().name
-            )));
+            return streamed(position_deletes::position_deletes(catalog, table, snapshot)?);
         }
         kind if shape_of(kind).is_some() => {
             let (shape, of) = match kind.strip_prefix("all_") {

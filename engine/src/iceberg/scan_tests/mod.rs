@@ -5,6 +5,7 @@ mod chosen;
 mod constants;
 mod damage;
 mod deletes;
+mod dropped_keys;
 mod distinct;
 mod pushdown;
 mod rows;

@@ -40,6 +40,7 @@ use self::file::FileShape;
 pub use self::fit::Fit;
 pub(crate) use self::fit::fit;
 use self::options::{Distribution, WriteOptions};
+pub(crate) use self::partition::literal_at;
 use self::partition::{Partitioner, column_path};
 use self::task::WriteShape;
 use crate::error::{Error, Result};

@@ -234,7 +234,11 @@ fn human(transform: &Transform, ty: &PrimitiveType, value: Option<&Literal>) -> 
 }
 
 /// The value of `array[row]` as a literal of `ty`.
-fn literal_at(array: &ArrayRef, row: usize, ty: &PrimitiveType) -> Result<Option<Literal>> {
+pub(crate) fn literal_at(
+    array: &ArrayRef,
+    row: usize,
+    ty: &PrimitiveType,
+) -> Result<Option<Literal>> {
     use DataType as D;
     use PrimitiveLiteral as L;
     if array.is_null(row) {

@@ -15,6 +15,8 @@ use crate::sql::ddl::parse_call::argument;
 pub(crate) struct Signature {
     pub(crate) required: &'static [&'static str],
     pub(crate) optional: &'static [&'static str],
+    /// What may be given besides, by name alone.
+    pub(crate) named: &'static [&'static str],
 }
 
 impl Signature {
@@ -31,6 +33,7 @@ impl Signature {
         (name == "schema" && self.takes_table())
             || self.required.contains(&name)
             || self.optional.contains(&name)
+            || self.named.contains(&name)
     }
 }
 
@@ -63,6 +66,11 @@ impl Arguments {
                 return Err(arguments.usage("arguments by position come first"));
             }
             let name = name.or_else(|| positions.get(i).map(|&name| name.to_owned()));
+            // Another word for it.
+            let name = name.map(|name| match name.as_str() {
+                "source" if signature.knows("source_table") => "source_table".to_owned(),
+                _ => name,
+            });
             let Some(name) = name.filter(|name| signature.knows(name)) else {
                 return Err(arguments.usage("there is one that it does not take"));
             };
@@ -102,6 +110,16 @@ impl Arguments {
         text.parse().map_err(|e| self.usage(&format!("{name} is a whole number")).with_source(e))
     }
 
+    /// An argument that is true or false, if it was given.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.take(name).as_deref() {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(self.usage(&format!("{name} is true or false"))),
+        }
+    }
+
     /// A point in time as milliseconds; without an offset it is in UTC. Part of a millisecond
     /// counts as one more, for "before" must include the millisecond itself.
     pub(crate) fn millis(&mut self, name: &str) -> Result<i64> {
@@ -116,7 +134,11 @@ impl Arguments {
 
     /// The error that says what the procedure takes.
     pub(crate) fn usage(&self, problem: &str) -> Error {
-        let Signature { required, optional } = self.signature;
+        let Signature { required, optional, named } = self.signature;
+        let named = match named {
+            [] => String::new(),
+            names => format!(", and by name {}", names.join(", ")),
+        };
         let optional = match optional {
             [] => String::new(),
             names => format!(", and of {} one", names.join(" and ")),
@@ -127,7 +149,7 @@ impl Arguments {
             ""
         };
         Error::invalid(format!(
-            "CALL {}: {problem}; it takes {}{optional}, in this order or each with its name and =>{table}",
+            "CALL {}: {problem}; it takes {}{optional}, in this order or each with its name and =>{named}{table}",
             self.procedure,
             required.join(", ")
         ))

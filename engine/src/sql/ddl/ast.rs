@@ -8,6 +8,7 @@ use fjord_catalog::references::ReferenceChange;
 use fjord_catalog::spec::{Literal, Transform, Type};
 use sqlparser::ast::Query;
 
+use crate::foreign::SecretReference;
 use crate::sql::literal::WrittenLiteral;
 
 /// A dotted name as it was written, outermost part first. Unquoted parts are in lower case.
@@ -302,6 +303,8 @@ pub enum Show {
     CreateView(ObjectPath),
     /// `SHOW CREATE SCHEMA s`.
     CreateSchema(ObjectPath),
+    /// `SHOW CREATE CATALOG c`.
+    CreateCatalog(ObjectPath),
     /// `SHOW TBLPROPERTIES t [('key')]`.
     Properties(ObjectPath, Option<String>),
 }
@@ -322,9 +325,54 @@ pub enum Describe {
     Query(QueryText),
 }
 
+/// The value of an option of CREATE CATALOG.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CatalogOption {
+    /// A string, number or boolean, by its text.
+    Text(String),
+    /// `env('…')` or `file('…')`.
+    Secret(SecretReference),
+    /// `DEFAULT`: as if it had never been given.
+    Default,
+}
+
+/// What is done to a catalog as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CatalogStatement {
+    /// `CREATE CATALOG [IF NOT EXISTS] name USING kind [WITH (…)]`.
+    Create {
+        /// The new catalog.
+        name: ObjectPath,
+        /// Nothing when it is there.
+        if_not_exists: bool,
+        /// The kind of database.
+        kind: String,
+        /// Its options, keys in lower case.
+        options: Vec<(String, CatalogOption)>,
+    },
+    /// `ALTER CATALOG name SET (…)`.
+    Alter {
+        /// Which.
+        name: ObjectPath,
+        /// What changes; other options stay.
+        options: Vec<(String, CatalogOption)>,
+    },
+    /// `DROP CATALOG [IF EXISTS] name`: nothing in the database changes.
+    Drop {
+        /// Which.
+        name: ObjectPath,
+        /// Nothing when it is not there.
+        if_exists: bool,
+    },
+    /// `CALL system.refresh('name')`: what is cached of it is forgotten.
+    Refresh(String),
+}
+
 /// One statement of the families that this parser owns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DdlStatement {
+    /// `CREATE`, `ALTER` and `DROP CATALOG`, `CALL system.refresh`.
+    Catalog(CatalogStatement),
     /// `CREATE TABLE`.
     CreateTable(Box<CreateTableStatement>),
     /// `CREATE VIEW`.
@@ -408,6 +456,22 @@ pub enum DdlStatement {
         name: ObjectPath,
         /// Where the metadata is.
         metadata_file: String,
+    },
+    /// `CALL system.add_files`: Parquet files that are there, as files of a table.
+    AddFiles {
+        /// Which table.
+        name: ObjectPath,
+        /// The path of the files.
+        source: String,
+        /// Whether a file that the table has already is refused.
+        is_unique: bool,
+    },
+    /// `CALL system.snapshot`: a new table of Parquet files that are there.
+    SnapshotFiles {
+        /// The new name.
+        name: ObjectPath,
+        /// The path of the files.
+        source: String,
     },
     /// `CALL system.kill('id')`: the text of the id.
     Kill(String),

@@ -17,6 +17,7 @@ pub(crate) mod parse_alter;
 pub(crate) mod arguments;
 pub(crate) mod parse_call;
 pub(crate) mod parse_analyze;
+pub(crate) mod parse_catalog;
 pub(crate) mod parse_show;
 pub mod parse;
 pub(crate) mod columns;

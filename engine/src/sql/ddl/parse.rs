@@ -8,7 +8,9 @@ use sqlparser::parser::Parser;
 use crate::error::Result;
 use crate::sql::ddl::ast::DdlStatement;
 use crate::sql::ddl::cursor::Cursor;
-use crate::sql::ddl::{parse_alter, parse_analyze, parse_call, parse_create, parse_show};
+use crate::sql::ddl::{
+    parse_alter, parse_analyze, parse_call, parse_catalog, parse_create, parse_show,
+};
 
 /// Reads one statement of ours from where `parser` stands, up to its `;` or the end, neither of
 /// which is taken. `source` is the text that the tokens' positions count in (the whole script).
@@ -46,11 +48,13 @@ fn drop_object(cursor: &mut Cursor<'_, '_, '_>) -> Result<DdlStatement> {
     cursor.skip(1);
     let what = cursor.word_ahead(0);
     cursor.skip(1);
+    if what == "CATALOG" {
+        return parse_catalog::drop(cursor);
+    }
     if !["TABLE", "VIEW", "SCHEMA", "DATABASE", "NAMESPACE"].contains(&what.as_str()) {
         let hint = match what.as_str() {
             "MATERIALIZED" => "; there are no materialized views",
-            "CATALOG" => ": unmount catalogs in the configuration",
-            _ => "; tables, views and schemas can be dropped",
+            _ => "; tables, views, schemas and catalogs can be dropped",
         };
         return cursor.unsupported(format!("DROP {what} is not supported{hint}"));
     }

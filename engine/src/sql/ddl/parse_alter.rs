@@ -12,6 +12,7 @@ use crate::sql::ddl::ast::{
 use crate::sql::ddl::cursor::Cursor;
 use crate::sql::ddl::parse_create::{column_after_name, sort_list, written_literal};
 use crate::sql::ddl::parse_properties::{property, property_key, property_list};
+use crate::sql::ddl::parse_catalog;
 use crate::sql::ddl::parse_refs;
 use crate::sql::ddl::parse_terms::partition_def;
 use crate::sql::ddl::parse_type::parse_type;
@@ -31,9 +32,13 @@ pub(crate) fn alter(cursor: Tokens<'_, '_, '_, '_>) -> Result<DdlStatement> {
     if cursor.eat_any(&["schema", "database", "namespace"]) {
         return alter_schema(cursor);
     }
+    if cursor.eat(&["catalog"]) {
+        return parse_catalog::alter(cursor);
+    }
     let what = cursor.word_ahead(0);
     cursor.unsupported(format!(
-        "ALTER {what} is not supported; there are ALTER TABLE, ALTER VIEW and ALTER SCHEMA"
+        "ALTER {what} is not supported; there are ALTER TABLE, ALTER VIEW, ALTER SCHEMA and ALTER \
+         CATALOG"
     ))
 }
 

@@ -9,6 +9,7 @@ use crate::sql::ddl::ast::{
     Property, PropertyStyle, PropertyValue, TableElement,
 };
 use crate::sql::ddl::cursor::Cursor;
+use crate::sql::ddl::parse_catalog;
 use crate::sql::ddl::parse_properties::property_list;
 use crate::sql::ddl::parse_terms::{partition_def, sort_def};
 use crate::sql::ddl::parse_type::parse_type;
@@ -32,6 +33,9 @@ pub(crate) fn create(cursor: &mut Cursor<'_, '_, '_>) -> Result<DdlStatement> {
     if !replace && cursor.eat_any(&["schema", "database", "namespace"]) {
         return create_schema(cursor);
     }
+    if !replace && cursor.eat(&["catalog"]) {
+        return parse_catalog::create(cursor);
+    }
     let what = cursor.word_ahead(0);
     let replaced = if replace { "OR REPLACE " } else { "" };
     let hint = match what.as_str() {
@@ -41,8 +45,8 @@ pub(crate) fn create(cursor: &mut Cursor<'_, '_, '_>) -> Result<DdlStatement> {
         "MATERIALIZED" => ": use CREATE OR REPLACE TABLE … AS",
         "EXTERNAL" => ": read files with read_parquet('…'), read_csv('…') or read_json('…')",
         "INDEX" | "UNIQUE" => ": Iceberg tables have none; partition or sort the table instead",
-        "CATALOG" => ": mount catalogs in the configuration",
-        _ => "; tables, views and schemas can be created",
+        "CATALOG" => ": ALTER CATALOG changes one",
+        _ => "; tables, views, schemas and catalogs can be created",
     };
     cursor.unsupported(format!("CREATE {replaced}{what} is not supported{hint}"))
 }

@@ -95,8 +95,10 @@ fn create(cursor: &mut Cursor<'_, '_, '_>) -> Result<Show> {
         cursor.path("a view name").map(Show::CreateView)
     } else if cursor.eat_any(&["schema", "database", "namespace"]) {
         cursor.path("a schema name").map(Show::CreateSchema)
+    } else if cursor.eat(&["catalog"]) {
+        cursor.path("a catalog name").map(Show::CreateCatalog)
     } else {
-        cursor.fail("TABLE, VIEW or SCHEMA")
+        cursor.fail("TABLE, VIEW, SCHEMA or CATALOG")
     }
 }
 

@@ -24,8 +24,7 @@ use like::Matcher;
 pub(crate) async fn run_show(show: &Show, scope: &SqlScope) -> Result<RecordBatch> {
     match show {
         Show::Catalogs(like) => {
-            let mut names: Vec<String> =
-                scope.catalogs().iter().map(|c| c.name().to_owned()).collect();
+            let mut names = scope.mounted();
             names.retain(|name| scope.is_visible(name, None, None));
             names.sort();
             names_batch("Catalog", names, like.as_ref())
@@ -70,6 +69,9 @@ pub(crate) async fn run_show(show: &Show, scope: &SqlScope) -> Result<RecordBatc
             let sql = create::create_schema_sql(&catalog, &stored, &properties);
             text_batch(["Create Schema"], [[sql]])
         }
+        Show::CreateCatalog(_) => {
+            Err(Error::new(ErrorKind::Bug, "SHOW CREATE CATALOG reached the runner of SHOW"))
+        }
         Show::Properties(name, key) => properties(name, key.as_deref(), scope).await,
     }
 }
@@ -98,7 +100,7 @@ async fn schemas(
             )));
         }
     };
-    let mut names = names::schemas(&catalog).await?;
+    let mut names = names::schemas(&names::Mounted::Lake(catalog.clone())).await?;
     names.retain(|name| {
         name == INFORMATION_SCHEMA || scope.is_visible(catalog.name(), Some(name), None)
     });

@@ -1,5 +1,7 @@
 //! Column metrics of a data file: from the Parquet footer, and NaN counts that footers lack.
 
+mod adopted;
+
 use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, RecordBatch};
@@ -8,6 +10,8 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use fjord_catalog::spec::{DataFileBuilder, Datum, PrimitiveType, Schema, Type};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
+
+pub use adopted::AdoptedLeaf;
 
 use super::transform::minimal_bytes;
 use crate::error::{Error, ErrorKind, Result};

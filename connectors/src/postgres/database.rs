@@ -1,0 +1,172 @@
+//! One database: its connections, and what is known of its relations, for a while.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::columns::{self, Class, RemoteColumn};
+use super::failure::is_gone;
+use super::metadata::{self, Found, FoundStatistics};
+use super::options::Settings;
+use super::pool::{Lease, Pool};
+use crate::connector::{RemoteKind, RemoteName};
+use crate::error::{Error, ErrorKind};
+
+/// Relations whose description is kept.
+const DESCRIBED_MAX: u64 = 10_000;
+/// How often a connection that turns out to be dead is replaced by another.
+const ATTEMPTS_MAX: usize = 3;
+/// How long a statement waits for others that write.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
+/// The beginning of everything that reads.
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// What a relation looks like.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) name: RemoteName,
+    pub(super) found: Found,
+    pub(super) columns: Vec<RemoteColumn>,
+    pub(super) statistics: Vec<FoundStatistics>,
+}
+
+#[derive(Clone, Copy)]
+enum Turns {
+    Shared,
+    Reserved,
+}
+
+pub(super) struct Database {
+    pub(super) pool: Arc<Pool>,
+    /// Writers hold a connection while what they write is read, maybe from here: they never hold
+    /// all of them.
+    writers: Semaphore,
+    described: Cache<RemoteName, Option<Arc<Described>>>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    pub(super) fn try_new(settings: Settings) -> Result<Self, Error> {
+        let ttl = settings.metadata_ttl;
+        let kept = if ttl.is_zero() { 0 } else { DESCRIBED_MAX };
+        Ok(Self {
+            writers: Semaphore::new((settings.connections_max / 2).max(1)),
+            pool: Pool::try_new(settings)?,
+            described: Cache::builder().max_capacity(kept).time_to_live(ttl).build(),
+        })
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        self.pool.settings()
+    }
+
+    /// Runs `sql`, which begins a transaction, on a connection that is alive.
+    pub(super) async fn begin(&self, sql: &str) -> Result<Lease, Error> {
+        self.begin_on(Turns::Shared, sql).await
+    }
+
+    async fn begin_on(&self, turns: Turns, sql: &str) -> Result<Lease, Error> {
+        for attempt in 1.. {
+            let lease = match turns {
+                Turns::Shared => self.pool.acquire().await?,
+                Turns::Reserved => self.pool.acquire_reserved().await?,
+            };
+            match lease.client()?.batch_execute(sql).await {
+                Ok(()) => return Ok(lease),
+                // It died while it was idle: nothing has happened on it.
+                Err(e) if is_gone(&e) && attempt < ATTEMPTS_MAX => {
+                    tracing::debug!(error = %e, "a connection to PostgreSQL was dead");
+                }
+                Err(e) => return Err(self.pool.failed("a transaction cannot begin", e)),
+            }
+        }
+        Err(Error::new(ErrorKind::Unavailable, "no connection is alive"))
+    }
+
+    pub(super) async fn begin_read(&self) -> Result<Lease, Error> {
+        self.begin(BEGIN_READ).await
+    }
+
+    /// The same for a question about names, which does not wait for those who read.
+    pub(super) async fn begin_lookup(&self) -> Result<Lease, Error> {
+        self.begin_on(Turns::Reserved, BEGIN_READ).await
+    }
+
+    /// Ends a transaction that has only read.
+    pub(super) async fn end_read(&self, lease: Lease) -> Result<(), Error> {
+        lease
+            .client()?
+            .batch_execute("COMMIT")
+            .await
+            .map_err(|e| self.pool.failed("a transaction that reads cannot end", e))?;
+        lease.finish();
+        Ok(())
+    }
+
+    /// A place among those who write.
+    pub(super) async fn writer(&self) -> Result<SemaphorePermit<'_>, Error> {
+        match timeout(WRITER_TIMEOUT, self.writers.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => {
+                let message = format!(
+                    "catalog {:?}: others have been writing for {} s; raise `connections_max`",
+                    self.settings().catalog,
+                    WRITER_TIMEOUT.as_secs()
+                );
+                Err(Error::new(ErrorKind::LimitExceeded, message))
+            }
+        }
+    }
+
+    /// The relation, as it was within the time that a description is kept.
+    pub(super) async fn describe(
+        &self,
+        name: &RemoteName,
+    ) -> Result<Option<Arc<Described>>, Error> {
+        self.described
+            .try_get_with(name.clone(), self.load(name))
+            .await
+            .map_err(|e: Arc<Error>| Error::new(e.kind(), e.to_string()))
+    }
+
+    async fn load(&self, name: &RemoteName) -> Result<Option<Arc<Described>>, Error> {
+        let lease = self.begin_lookup().await?;
+        let client = lease.client()?;
+        let failed = |e| self.pool.failed(&format!("relation {name} cannot be looked up"), e);
+        let Some(found) = metadata::relation(client, name).await.map_err(failed)? else {
+            self.end_read(lease).await?;
+            return Ok(None);
+        };
+        let stored = metadata::columns(client, found.oid).await.map_err(failed)?;
+        let statistics = match found.kind {
+            RemoteKind::View => Vec::new(),
+            _ => metadata::statistics(client, name).await.map_err(failed)?,
+        };
+        self.end_read(lease).await?;
+        let columns = stored
+            .iter()
+            .map(|c| {
+                let mut column = columns::column(&c.name, !c.required, &c.ty, self.settings());
+                if !found.is_utf8 && matches!(column.class, Class::Text) {
+                    // Bytes are ordered otherwise there than they are here.
+                    column.class = Class::Opaque;
+                }
+                column
+            })
+            .collect();
+        Ok(Some(Arc::new(Described { name: name.clone(), found, columns, statistics })))
+    }
+
+    pub(super) fn forget(&self) {
+        self.described.invalidate_all();
+    }
+}
