@@ -117,7 +117,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
     async fn create_table(&self, table: &RemoteTable) -> Result<(), Error>;
 
     /// A plan that makes a table of its input's rows in one transaction and yields one row: their
-    /// count, as a column `count` of type UInt64.
+    /// count, as a column `count` of type `UInt64`.
     fn create_table_as(
         &self,
         table: RemoteTable,

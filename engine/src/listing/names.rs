@@ -48,7 +48,11 @@ pub(super) fn schemas(
         .map(move |catalog| {
             let (matcher, access) = (Arc::clone(&matcher), access.clone());
             async move {
-                let mut listed = or_unreachable(&catalog, named, in_time(&catalog, named, names::schemas(&catalog)).await)?;
+                let mut listed = or_unreachable(
+                    &catalog,
+                    named,
+                    in_time(&catalog, named, names::schemas(&catalog)).await,
+                )?;
                 listed.retain(|schema| matcher.matches(schema));
                 listed.retain(|schema| {
                     is_visible(access.as_deref(), catalog.name(), Some(schema), None)

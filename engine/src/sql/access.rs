@@ -7,8 +7,8 @@ use sqlparser::ast::{self, Statement as Sql, TableFactor, TableObject, TableWith
 
 use super::context::{QualifiedName, StatementContext, name_parts};
 use super::ddl::ast::{
-    AlterAction, AlterViewAction, CatalogStatement, CommentTarget, DdlStatement, Describe, ObjectPath, Show,
-    TableElement,
+    AlterAction, AlterViewAction, CatalogStatement, CommentTarget, DdlStatement, Describe,
+    ObjectPath, Show, TableElement,
 };
 use super::foreign::object;
 use super::statement::Parsed;

@@ -383,9 +383,8 @@ impl Source {
 
     /// The cells after the three names, for each row that an entry gives.
     async fn details(&self, named: &Named) -> Result<Vec<Vec<Cell>>> {
-        let (catalog, entry) = match (&self.catalog, &named.entry) {
-            (Mounted::Lake(catalog), Some(entry)) => (catalog, entry),
-            _ => return self.foreign_details(named).await,
+        let (Mounted::Lake(catalog), Some(entry)) = (&self.catalog, &named.entry) else {
+            return self.foreign_details(named).await;
         };
         match (self.table, entry.kind) {
             (InformationTable::Schemata, _) => Ok(Vec::new()),
@@ -433,10 +432,8 @@ impl Source {
                         None => Vec::new(),
                     },
                     (None, Mounted::Foreign(catalog)) => {
-                        let name = RemoteName {
-                            schema: named.schema.clone(),
-                            name: named.name.clone(),
-                        };
+                        let name =
+                            RemoteName { schema: named.schema.clone(), name: named.name.clone() };
                         let table = catalog.table(&name).await?;
                         table.map_or_else(Vec::new, |table| query_columns(&table.schema()))
                     }

@@ -14,8 +14,8 @@ use fjord_catalog::table::Table;
 use sqlparser::ast;
 
 use super::context::StatementContext;
-use super::types::arrow_type_to_sql;
 use super::foreign::name::ForeignName;
+use super::types::arrow_type_to_sql;
 use super::{bound, branch, foreign, plan, select};
 use crate::error::{Error, Result};
 use crate::iceberg::commit::{CommitAction, CommitOutcome, plan_commit};

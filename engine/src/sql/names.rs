@@ -15,6 +15,7 @@ use crate::sql::scope::INFORMATION_SCHEMA;
 
 /// A mounted catalog, of whichever kind.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has few, and most are of the large kind")]
 pub(crate) enum Mounted {
     /// Tables of ours.
     Lake(Catalog),
@@ -86,7 +87,11 @@ pub(crate) async fn entries(catalog: &Mounted, schema: &str) -> Result<Vec<Named
             let named = entries.into_iter().map(|entry| Named {
                 schema: schema.to_owned(),
                 name: entry.name,
-                kind: if entry.kind == RemoteKind::View { EntryKind::View } else { EntryKind::Table },
+                kind: if entry.kind == RemoteKind::View {
+                    EntryKind::View
+                } else {
+                    EntryKind::Table
+                },
                 entry: None,
             });
             Ok(named.collect())

@@ -14,8 +14,8 @@ use super::planned::PlannedQuery;
 use super::run::{self, Outcome};
 use super::statement::Parsed;
 use super::{
-    access, add_files, analyze, copy, ctas, delete, explain, foreign, insert, prepare, register, select,
-    session_queries, settings, system,
+    access, add_files, analyze, copy, ctas, delete, explain, foreign, insert, prepare, register,
+    select, session_queries, settings, system,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::queries::QueryKind;

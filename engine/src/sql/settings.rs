@@ -9,8 +9,8 @@ use sqlparser::ast::{Expr, Reset, Set, Statement, UnaryOperator, Value};
 
 use super::context::{StatementContext, name_parts};
 use super::ddl::ast::ObjectPath;
-use super::{foreign, variables};
 use super::{folded, variables::DEFAULT_SCHEMA};
+use super::{foreign, variables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::foreign::catalog::ForeignCatalog;
 use crate::foreign::name::Part;

@@ -24,7 +24,9 @@ fn a_mistake_in_a_databases_section_names_file_key_and_what_is_accepted() {
     ] {
         let (status, error) = configured(&format!("[catalog.s]\ntype = 'postgres'\n{rest}\n"));
         assert_eq!(status, Some(2), "{rest}: {error}");
-        assert!(error.contains(expected) && error.contains("accepted") || rest.contains("nonsense"));
+        assert!(
+            error.contains(expected) && error.contains("accepted") || rest.contains("nonsense")
+        );
         assert!(error.contains(expected), "{rest}: {error}");
         assert!(!error.contains("canary"), "{error}");
     }

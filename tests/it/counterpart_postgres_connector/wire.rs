@@ -8,10 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What becomes of the next COMMIT.
+/// What becomes of the next COMMIT; 0 stands for one that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Commit {
-    Passes = 0,
     /// The server gets it, and its answer is lost.
     LosesAnswer = 1,
     /// The server never gets it.

@@ -10,9 +10,9 @@ use crate::sql::ddl::ast::{
     PropertyStyle, PropertyValue,
 };
 use crate::sql::ddl::cursor::Cursor;
+use crate::sql::ddl::parse_catalog;
 use crate::sql::ddl::parse_create::{column_after_name, sort_list, written_literal};
 use crate::sql::ddl::parse_properties::{property, property_key, property_list};
-use crate::sql::ddl::parse_catalog;
 use crate::sql::ddl::parse_refs;
 use crate::sql::ddl::parse_terms::partition_def;
 use crate::sql::ddl::parse_type::parse_type;
