@@ -402,9 +402,10 @@ async fn what_was_made_before_is_there_after_a_restart_and_a_broken_one_says_why
     let f = fixture().await;
     let engine: Engine = f.lake.engine().clone();
     rows(&f.session, "CREATE CATALOG other USING memory").await;
-    let mut kept = f.home.kept.lock().unwrap();
-    kept.get_mut("other").unwrap().options.insert("nonsense".to_owned(), "x".to_owned());
-    drop(kept);
+    {
+        let mut kept = f.home.kept.lock().unwrap();
+        kept.get_mut("other").unwrap().options.insert("nonsense".to_owned(), "x".to_owned());
+    }
     let databases = Databases {
         kinds: vec![Arc::new(MemoryKind(f.database.clone()))],
         home: Some(Arc::clone(&f.home) as Arc<dyn CatalogHome>),
