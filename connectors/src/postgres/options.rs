@@ -324,8 +324,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_what_is_right() {
+        /// Options, and the parts of what is said of them.
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
         let url = ("url", "postgres://u@h/d");
-        let cases: &[(&[(&str, &str)], &[&str])] = &[
+        let cases: &[Case<'_>] = &[
             (&[], &["`url` is missing"]),
             (&[("url", "mysql://h/d")], &["mysql", "postgres://"]),
             (&[("url", "postgres://u:topsecret@h/d")], &["holds a password", "`password`"]),
