@@ -79,7 +79,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_for() {
     assert!(error.contains("COMMIT"), "{error}");
     assert_eq!(remote.sql("SELECT count(*) FROM target"), "1");
     // DDL goes the same way.
-    let schema = Arc::clone(&source.sql("SELECT 1 AS a").await.unwrap().schema().inner().clone());
+    let schema = Arc::clone(source.sql("SELECT 1 AS a").await.unwrap().schema().inner());
     let table = RemoteTable { name: public("made"), schema, if_not_exists: false };
     wire.next_commit(Commit::LosesAnswer);
     connector.create_table(&table).await.unwrap();

@@ -164,7 +164,7 @@ async fn a_join_with_the_lake_asks_for_the_rows_that_it_wants() {
     ] {
         let plan = ctx.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let batches =
-            datafusion::physical_plan::collect(plan.clone(), ctx.task_ctx()).await.unwrap();
+            datafusion::physical_plan::collect(Arc::clone(&plan), ctx.task_ctx()).await.unwrap();
         let shown = displayable(plan.as_ref()).indent(false).to_string();
         assert!(shown.contains("dynamic_filters"), "{shown}");
         let read = leaf_rows(&plan);

@@ -41,7 +41,7 @@ impl Wire {
                 let (limit, fate) = (Arc::clone(&limit), Arc::clone(&fate));
                 connections.spawn(async move {
                     // A connection that breaks is what this is for.
-                    let _broken = serve(client, port, &limit, &fate).await;
+                    let _broken = Box::pin(serve(client, port, &limit, &fate)).await;
                 });
             }
         });
