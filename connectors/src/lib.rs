@@ -1,4 +1,4 @@
-//! Foreign systems as relations: files today, databases next. Knows nothing of catalogs, the
+//! Foreign systems as relations: files and live databases. Knows nothing of catalogs, the
 //! engine or protocols.
 
 pub mod error;

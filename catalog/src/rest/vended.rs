@@ -204,6 +204,8 @@ impl CredentialProvider for VendedKeys {
 impl Rest {
     /// Asks for credentials for the location of a table that is not there yet, by staging one there
     /// that nobody will commit. A server that refuses leaves what is configured.
+    ///
+    /// Known not to suffice: without a configured store a CREATE TABLE AS fails before it gets here.
     pub(super) async fn ask_for_new(&self, staged: &Table) -> Result<()> {
         let Some(vendor) = &self.vendor else { return Ok(()) };
         let (name, metadata) = (staged.name(), staged.metadata());
