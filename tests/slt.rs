@@ -3,21 +3,43 @@
 //! `FJORD_SLT_WAREHOUSE=s3://bucket/prefix` puts the tables into a bucket of the server that
 //! `tests/counterparts/run --with s3` starts.
 //!
+//! `FJORD_SLT_WORKERS=3` runs every query on so many workers in processes of their own, as far as it
+//! can be spread, and fails when less than four of five queries over two files or more were.
+//!
 //! `FJORD_SLT_ACCEPT=1` rewrites the expected results instead; read the diff before committing it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
+use fjord_engine::cluster::ClusterOptions;
 use fjord_engine::session::Session;
 use fjord_tests::counterpart;
 use fjord_tests::lake::Lake;
-use fjord_tests::slt::SltSession;
+use fjord_tests::slt::{SltSession, SpreadCount};
+use fjord_tests::workers::Workers;
 use futures::StreamExt;
 use libtest_mimic::{Arguments, Failed, Trial};
 use sqllogictest::{Runner, default_column_validator, default_normalizer, default_validator};
 
+/// Of a hundred queries over stored tables of two files or more, so many run on workers.
+const SPREAD_PERCENT_MIN: usize = 80;
+
+/// What the files of a run share: workers, and how often they were used.
+#[derive(Clone, Default)]
+struct Cluster {
+    options: Option<ClusterOptions>,
+    spread: Option<Arc<SpreadCount>>,
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
+    let workers = counterpart::variable("FJORD_SLT_WORKERS");
+    let workers = workers.map(|count| Workers::start(count.parse()?)).transpose()?;
+    let cluster = Cluster {
+        options: workers.as_ref().map(Workers::options),
+        spread: workers.as_ref().map(|_| Arc::default()),
+    };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
     let mut files = Vec::new();
     collect(&root, &mut files)?;
@@ -26,13 +48,33 @@ fn main() -> Result<()> {
         .into_iter()
         .map(|file| {
             let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
-            Trial::test(name, move || run(&file).map_err(|e| Failed::from(format!("{e:#}"))))
+            let cluster = cluster.clone();
+            Trial::test(name, move || {
+                run(&file, &cluster).map_err(|e| Failed::from(format!("{e:#}")))
+            })
         })
         .collect();
-    trials.push(Trial::test("docs/sql.md", || {
-        reference().map_err(|e| Failed::from(format!("{e:#}")))
+    let of_reference = cluster.clone();
+    trials.push(Trial::test("docs/sql.md", move || {
+        reference(&of_reference).map_err(|e| Failed::from(format!("{e:#}")))
     }));
-    libtest_mimic::run(&arguments, trials).exit();
+    let is_whole = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(workers);
+    if let Some(spread) = &cluster.spread {
+        let (stored, spread) = spread.get();
+        measured(&format!("{spread} of {stored} queries over two files or more ran on workers"));
+        if is_whole && spread * 100 < stored * SPREAD_PERCENT_MIN {
+            return Err(anyhow!("fewer than {SPREAD_PERCENT_MIN} % of the queries ran on workers"));
+        }
+    }
+    conclusion.exit();
+}
+
+/// A figure for the log of `tests/run`.
+#[expect(clippy::print_stderr, reason = "this is what the log is for")]
+fn measured(text: &str) {
+    eprintln!("measured: {text}");
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -48,12 +90,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// Runs every example of the SQL reference, in order, on one lake. A block `sql error` must fail.
-fn reference() -> Result<()> {
+fn reference(cluster: &Cluster) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql.md");
     let text = std::fs::read_to_string(&path)?;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let lake = lake().await?;
+        let lake = lake(cluster).await?;
         let session = lake.session();
         let mut examples = 0;
         for (number, part) in text.split("\n```sql").enumerate().skip(1) {
@@ -88,18 +130,23 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 /// A fresh lake, its tables on local disk or where `FJORD_SLT_WAREHOUSE` says.
-async fn lake() -> Result<Lake> {
-    match counterpart::warehouse()? {
-        Some((storage, warehouse)) => Lake::on(storage, warehouse).await,
-        None => Lake::new().await,
+async fn lake(cluster: &Cluster) -> Result<Lake> {
+    let lake = match counterpart::warehouse()? {
+        Some((storage, warehouse)) => Lake::on(storage, warehouse).await?,
+        None => Lake::new().await?,
+    };
+    if let Some(options) = &cluster.options {
+        lake.engine().coordinate(options.clone())?;
     }
+    Ok(lake)
 }
 
-fn run(file: &Path) -> Result<()> {
+fn run(file: &Path, cluster: &Cluster) -> Result<()> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        let lake = lake().await?;
-        let mut runner = Runner::new(|| async { Ok(SltSession::new(&lake)) });
+        let lake = lake(cluster).await?;
+        let mut runner =
+            Runner::new(|| async { Ok(SltSession::new(&lake).counted(cluster.spread.clone())) });
         // Files reach their lake's directory as `${DATA}`, and what they read as `${FIXTURES}`.
         runner.set_var("DATA".to_owned(), lake.path().display().to_string());
         runner.set_var("WAREHOUSE".to_owned(), lake.catalog().warehouse().to_owned());

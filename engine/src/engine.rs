@@ -9,6 +9,7 @@ use fjord_catalog::storage::Storage;
 use fjord_connectors::connector::{Connector, Connectors};
 use fjord_connectors::relation::FileRelation;
 
+use crate::cluster::{Cluster, ClusterOptions};
 use crate::error::Result;
 use crate::foreign::Databases;
 use crate::foreign::catalog::{ForeignCatalog, Origin};
@@ -65,6 +66,23 @@ impl Engine {
             options.databases,
         );
         Ok(Self { services: Arc::new(services) })
+    }
+
+    /// Becomes the coordinator of a cluster: queries that read much run on its workers too. Once.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when it is one.
+    pub fn coordinate(&self, options: ClusterOptions) -> Result<Arc<Cluster>> {
+        self.services.coordinate(options)
+    }
+
+    /// The cluster that it coordinates, if it does.
+    pub fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.services.cluster()
+    }
+
+    pub(crate) fn services(&self) -> Arc<Services> {
+        Arc::clone(&self.services)
     }
 
     /// Mounts a catalog. The first one mounted is the default of new sessions.

@@ -1,6 +1,7 @@
 //! The engine's error: what a statement's author can act on.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -128,6 +129,13 @@ impl Error {
         self.kind
     }
 
+    /// The same statement may succeed later.
+    #[must_use]
+    pub(crate) fn retryable(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
     /// Whether the same statement may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retryable
@@ -200,16 +208,51 @@ impl From<&fjord_connectors::Error> for Error {
     }
 }
 
+/// What precedes the name of a kind where an error has left its process.
+const KIND_TAG: &str = "fjord-error-kind:";
+
+/// Whether errors of this process leave it as texts: what a worker's operators raise.
+static TRAVELS: AtomicBool = AtomicBool::new(false);
+
+/// From now on errors carry their kind in a form that survives the way to another process.
+pub(crate) fn tag_kinds() {
+    TRAVELS.store(true, Ordering::Relaxed);
+}
+
 impl From<Error> for DataFusionError {
     fn from(e: Error) -> Self {
-        DataFusionError::External(Box::new(e))
+        let tag = TRAVELS.load(Ordering::Relaxed).then(|| format!("{KIND_TAG}{}", e.kind.name()));
+        let e = DataFusionError::External(Box::new(e));
+        match tag {
+            Some(tag) => DataFusionError::Context(tag, Box::new(e)),
+            None => e,
+        }
     }
+}
+
+/// An error of ours that another process raised: its kind, and its message as it was.
+fn find_travelled(e: &DataFusionError) -> Option<Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    while let Some(inner) = cause {
+        if let Some(DataFusionError::Context(tag, text)) = inner.downcast_ref::<DataFusionError>()
+            && let Some(name) = tag.strip_prefix(KIND_TAG)
+        {
+            let kind = ErrorKind::ALL.into_iter().find(|kind| kind.name() == name);
+            let message = match text.as_ref() {
+                DataFusionError::External(text) => text.to_string(),
+                other => other.to_string(),
+            };
+            return Some(Error::new(kind.unwrap_or(ErrorKind::Execution), message));
+        }
+        cause = inner.source();
+    }
+    None
 }
 
 impl From<DataFusionError> for Error {
     /// An error of ours that travelled through DataFusion comes back as it was.
     fn from(e: DataFusionError) -> Self {
-        if let Some(ours) = find_ours(&e) {
+        if let Some(ours) = find_ours(&e).or_else(|| find_travelled(&e)) {
             return ours;
         }
         let kind = match e.find_root() {

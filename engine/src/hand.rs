@@ -80,6 +80,11 @@ impl HandExec {
         Self { input, handing }
     }
 
+    /// How it hands on.
+    pub(crate) fn handing(&self) -> &Handing {
+        &self.handing
+    }
+
     fn with_input(
         &self,
         mut children: Vec<Arc<dyn ExecutionPlan>>,

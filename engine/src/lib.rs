@@ -18,6 +18,7 @@ pub(crate) mod hand;
 mod halting;
 pub(crate) mod cooperate;
 mod session_settings;
+pub mod cluster;
 pub mod foreign;
 pub(crate) mod services;
 pub mod sql;

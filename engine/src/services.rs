@@ -2,7 +2,7 @@
 //! one place that builds a DataFusion session.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use datafusion::execution::TaskContext;
@@ -18,6 +18,7 @@ use fjord_catalog::storage::Storage;
 use fjord_connectors::connector::{Connector, Connectors};
 use fjord_connectors::relation::FileRelation;
 
+use crate::cluster::{Cluster, ClusterOptions};
 use crate::cooperate::GiveWay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::foreign::Databases;
@@ -60,6 +61,7 @@ pub(crate) struct Services {
     pub(crate) mounting: tokio::sync::Mutex<()>,
     catalogs: RwLock<Vec<Catalog>>,
     foreign: RwLock<Vec<Arc<ForeignCatalog>>>,
+    cluster: OnceLock<Arc<Cluster>>,
     template: SessionState,
     _spill: SpillDir,
 }
@@ -114,9 +116,30 @@ impl Services {
             mounting: tokio::sync::Mutex::default(),
             catalogs: RwLock::default(),
             foreign: RwLock::default(),
+            cluster: OnceLock::new(),
             template,
             _spill: spill,
         }
+    }
+
+    /// Becomes a coordinator.
+    pub(crate) fn coordinate(&self, options: ClusterOptions) -> Result<Arc<Cluster>> {
+        let (fingerprint, storage) = (self.fingerprint()?, self.storage.clone());
+        let cluster = Arc::new(Cluster::new(options, fingerprint, storage));
+        self.cluster.set(Arc::clone(&cluster)).map_err(|_| {
+            Error::new(ErrorKind::AlreadyExists, "the engine coordinates a cluster already")
+        })?;
+        Ok(cluster)
+    }
+
+    /// The cluster, if there is one.
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.get()
+    }
+
+    /// What all operators of the process run in.
+    pub(crate) fn runtime_env(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(self.template.runtime_env())
     }
 
     /// The DataFusion session of one statement, started at `now`.

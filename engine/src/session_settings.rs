@@ -19,6 +19,8 @@ extensions_options! {
         pub query_rows_max: u64, default = 0
         /// Bytes that the operators of one query may hold; 0: as many as the server lets them
         pub query_memory_bytes: usize, default = 0
+        /// Bytes that a query must read to run on workers, where there are any; unset: as the server says
+        pub cluster_bytes_min: Option<u64>, default = None
         /// The branch or tag at which this session works on Nessie catalogs; empty: the configured one
         pub nessie_reference: String, default = String::new()
     }
@@ -29,6 +31,11 @@ impl ConfigExtension for SessionSettings {
 }
 
 impl SessionSettings {
+    /// Bytes below which a query runs in one place, if the session says so.
+    pub(crate) fn cluster_bytes_min(&self) -> Option<u64> {
+        self.cluster_bytes_min
+    }
+
     /// The limits that the session asks for.
     pub(crate) fn limits(&self) -> SessionLimits {
         SessionLimits {

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Sql(SqlArgs),
     /// The server: SQL over Arrow Flight, health and metrics over HTTP
     Serve(ServeArgs),
+    /// Works for a server: takes parts of its queries
+    Worker(WorkerArgs),
     /// Bronze, silver and gold from a real data set, in seconds
     Demo(DemoArgs),
     /// Writes an embedded catalog's schemas, table pointers and views to a new file, while others write
@@ -91,6 +93,37 @@ pub(crate) struct DemoArgs {
     /// Its password is taken from the variable PGPASSWORD
     #[arg(long, env = "FJORD_DEMO_POSTGRES", value_name = "URL")]
     pub(crate) postgres: Option<String>,
+    /// Runs what reads tables on so many workers, started here, and shows it
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub(crate) workers: u8,
+}
+
+/// Flags of `fjord worker`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// The server to work for: its Flight address
+    #[arg(
+        long,
+        env = "FJORD_COORDINATOR",
+        value_name = "ADDR",
+        default_value = "grpc://127.0.0.1:32010"
+    )]
+    pub(crate) coordinator: String,
+    /// Where plans are taken; port 0 takes a free one
+    #[arg(long, env = "FJORD_WORKER_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// What others call this worker, such as grpc://worker-1:32011 [default: where it listens]
+    #[arg(long, env = "FJORD_WORKER_ADVERTISE", value_name = "ADDR")]
+    pub(crate) advertise: Option<String>,
+    /// Where health, readiness and metrics are served; port 0 takes a free one
+    #[arg(long, env = "FJORD_WORKER_HTTP", value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) http: SocketAddr,
+    /// Does not register: the server names this worker in its configuration
+    #[arg(long)]
+    pub(crate) unregistered: bool,
+    /// Allows listening beyond loopback, where plans and rows travel in plain text
+    #[arg(long, env = "FJORD_INSECURE")]
+    pub(crate) insecure: bool,
 }
 
 /// Flags of `fjord backup`.
@@ -173,6 +206,7 @@ impl Cli {
         match &self.command {
             Command::Sql(arguments) => arguments.remote.options(self.common.data_dir.as_deref()),
             Command::Serve(_)
+            | Command::Worker(_)
             | Command::Demo(_)
             | Command::Backup(_)
             | Command::Restore(_)

@@ -11,6 +11,7 @@ use fjord_catalog::rest::{Rest, Vending};
 use fjord_catalog::storage::s3::{self, S3Options};
 use fjord_catalog::storage::{Storage, VendedStores};
 use fjord_connectors::connector::{self, ConnectorOptions};
+use fjord_engine::cluster::{ClusterOptions, NodeAuth};
 use fjord_engine::engine::{Engine, EngineOptions};
 use fjord_engine::foreign::Databases;
 use fjord_engine::foreign::definition::METADATA_TTL;
@@ -18,6 +19,7 @@ use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
 use fjord_engine::session::{Session, SessionOptions};
 
 use crate::cli::Settings;
+use crate::cluster::{ClusterSecret, Desk, http_url};
 use crate::config::{
     CatalogConfig, CatalogKind, ConfigError, DatabaseConfig, LimitsConfig, MemoryLimit, RestConfig,
     StorageConfig, StoragePlace,
@@ -241,6 +243,22 @@ impl Lakehouse {
         &self.data_dir
     }
 
+    /// Becomes the coordinator of a cluster, at whose desk workers register.
+    pub(crate) fn open_desk(&self, settings: &Settings) -> Result<Desk> {
+        let config = &settings.file.cluster;
+        let auth: Arc<dyn NodeAuth> = match &config.secret {
+            Some(secret) => Arc::new(ClusterSecret::configured(secret)?),
+            None => Arc::new(ClusterSecret::open_or_make(&self.data_dir)?),
+        };
+        let mut options = ClusterOptions::new(Arc::clone(&auth));
+        options.workers =
+            config.workers.iter().map(|worker| http_url(worker)).collect::<Result<_>>()?;
+        options.bytes_min = config.bytes_min.unwrap_or(options.bytes_min);
+        options.task_bytes = config.task_bytes.unwrap_or(options.task_bytes);
+        let cluster = self.engine.coordinate(options)?;
+        Desk::open(self.engine.clone(), cluster, auth, &self.data_dir)
+    }
+
     /// Closes the catalogs, so that their databases are single files again.
     pub(crate) async fn close(self) {
         self.engine.close_databases().await;
@@ -249,6 +267,22 @@ impl Lakehouse {
             embedded.close().await;
         }
     }
+}
+
+/// The engine of a worker, and its data directory: stores and memory, no catalogs. What it reads and
+/// writes comes with the plans of its coordinator.
+pub(crate) fn worker_engine(settings: &Settings) -> Result<(Engine, PathBuf)> {
+    let data_dir = make_directory(&settings.data_dir)?;
+    let engine = Engine::try_new(EngineOptions {
+        memory_limit_bytes: settings.memory_limit.map(limit_bytes),
+        spill_dir: data_dir.join("spill"),
+        target_partitions: None,
+        storage: stores(Storage::local(), &settings.file.storage)?,
+        file_relations: fjord_connectors::file_relations(),
+        queries: QueriesOptions::default(),
+        databases: Databases::default(),
+    })?;
+    Ok((engine, data_dir))
 }
 
 /// Where the tables of a process may lie, whatever their metadata says.

@@ -8,7 +8,7 @@ use crate::client::RemoteOptions;
 use crate::compose::Lakehouse;
 use crate::config::ConfigError;
 use crate::report::{error_text, note};
-use crate::{auth, backup, demo, serve, sql, telemetry};
+use crate::{auth, backup, demo, serve, sql, telemetry, worker};
 
 /// Bad flags and bad configuration, as clap has it.
 const STATUS_USAGE: u8 = 2;
@@ -26,7 +26,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_stack_size(STACK_BYTES);
-    if let Command::Serve(_) = cli.command {
+    if let Command::Serve(_) | Command::Worker(_) = cli.command {
         runtime.worker_threads(serve::engine_threads());
     }
     let runtime = runtime.build();
@@ -73,6 +73,7 @@ async fn run_command(
             code
         }
         Command::Serve(arguments) => serve::run(settings, arguments).await,
+        Command::Worker(arguments) => worker::run(settings, arguments).await,
         Command::Backup(arguments) => backup::back_up(arguments, settings).await,
         Command::Restore(arguments) => backup::restore(arguments, settings).await,
         Command::Passwd(arguments) => auth::run_passwd(&arguments.user).map(|()| ExitCode::SUCCESS),

@@ -11,12 +11,14 @@ mod process;
 mod whole;
 mod proxy;
 mod counterpart_s3;
+mod cluster;
 mod conflicts;
 mod counterpart_postgres;
 mod counterpart_postgres_connector;
 mod damage;
 mod parquet_damage;
 mod deep;
+mod deploy;
 mod hazards;
 mod faults;
 #[cfg(feature = "failpoints")]

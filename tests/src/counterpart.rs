@@ -53,6 +53,6 @@ pub fn warehouse() -> Result<Option<(Storage, String)>> {
 }
 
 /// A variable of the environment, if it is set.
-pub(crate) fn variable(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     env::var_os(name)?.into_string().ok()
 }

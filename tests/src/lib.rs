@@ -5,3 +5,4 @@ pub mod counterpart;
 pub mod postgres;
 pub mod lake;
 pub mod slt;
+pub mod workers;

@@ -1,10 +1,18 @@
 //! The driver between `sqllogictest` and a session.
+#![expect(
+    clippy::print_stderr,
+    reason = "why a query ran in one place is for whoever reads the log"
+)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
+use datafusion::physical_plan::ExecutionPlan;
+use fjord_engine::cluster::{remote_stages, stored_files};
 use fjord_engine::query::{QueryResult, ResultKind};
 use fjord_engine::session::Session;
 use fjord_engine::{Error, ErrorKind};
@@ -17,12 +25,64 @@ use crate::lake::Lake;
 #[derive(Debug)]
 pub struct SltSession {
     session: Session,
+    spread: Option<Arc<SpreadCount>>,
+}
+
+/// How many queries over stored tables of two files or more there were, and how many of them ran on
+/// workers.
+#[derive(Debug, Default)]
+pub struct SpreadCount {
+    stored: AtomicUsize,
+    spread: AtomicUsize,
+}
+
+impl SpreadCount {
+    /// Both numbers: of such queries, and of those that ran on workers.
+    pub fn get(&self) -> (usize, usize) {
+        (self.stored.load(Ordering::Relaxed), self.spread.load(Ordering::Relaxed))
+    }
+
+    fn count(&self, plan: &Arc<dyn ExecutionPlan>) -> bool {
+        if stored_files(plan) < 2 {
+            return true;
+        }
+        self.stored.fetch_add(1, Ordering::Relaxed);
+        let is_spread = remote_stages(plan) > 0;
+        self.spread.fetch_add(usize::from(is_spread), Ordering::Relaxed);
+        is_spread
+    }
 }
 
 impl SltSession {
     /// A new session on `lake`.
     pub fn new(lake: &Lake) -> Self {
-        Self { session: lake.session() }
+        Self { session: lake.session(), spread: None }
+    }
+
+    /// The same; how its queries ran is counted.
+    #[must_use]
+    pub fn counted(mut self, spread: Option<Arc<SpreadCount>>) -> Self {
+        self.spread = spread;
+        self
+    }
+
+    /// Counts a query, and says why it stayed here.
+    async fn count(&self, sql: &str, plan: Arc<dyn ExecutionPlan>) -> Result<(), Error> {
+        let Some(spread) = &self.spread else { return Ok(()) };
+        if spread.count(&plan) {
+            return Ok(());
+        }
+        let explained = self.session.parse(&format!("EXPLAIN FORMAT DISTRIBUTED {sql}"))?;
+        for statement in &explained {
+            if let Ok(result) = self.session.execute(statement).await
+                && let DBOutput::Rows { rows, .. } = output(result).await?
+            {
+                let why = rows.first().and_then(|row| row.last()).cloned().unwrap_or_default();
+                let why = why.split("\\n").next().unwrap_or_default().to_owned();
+                eprintln!("in one place: {why}: {}", sql.replace('\n', " "));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -36,7 +96,11 @@ impl AsyncDB for SltSession {
         let [statement] = statements.as_slice() else {
             return Err(Error::new(ErrorKind::Syntax, "one statement a record, please"));
         };
-        output(self.session.submit(statement, "slt").await?).await
+        let result = self.session.submit(statement, "slt").await?;
+        if let (ResultKind::Rows, Some(plan)) = (&result.kind, result.plan.clone()) {
+            self.count(sql, plan).await?;
+        }
+        output(result).await
     }
 
     async fn shutdown(&mut self) {}

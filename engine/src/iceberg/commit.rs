@@ -20,6 +20,7 @@ use fjord_catalog::catalog::{Catalog, Committed, StagedTable};
 use fjord_catalog::change::{CommitOptions, RowsChange};
 use fjord_catalog::predicate::Predicate;
 use fjord_catalog::spec::DataFile;
+use fjord_catalog::storage::Resolved;
 use futures::{StreamExt, TryStreamExt};
 
 use super::write::{IcebergWriteExec, Ledger, WriteTarget, clean_up, delete_files, output_schema};
@@ -93,6 +94,38 @@ fn find_ledger(plan: &Arc<dyn ExecutionPlan>) -> Option<Ledger> {
     match plan.downcast_ref::<IcebergWriteExec>() {
         Some(write) => Some(write.ledger().clone()),
         None => plan.children().into_iter().find_map(find_ledger),
+    }
+}
+
+/// The write below a commit, and the ledger and table that it is for; `None` for any other plan.
+pub(crate) fn write_of(plan: &Arc<dyn ExecutionPlan>) -> Option<UncommittedWrite> {
+    let exec = plan.downcast_ref::<IcebergCommitExec>()?;
+    Some(UncommittedWrite {
+        input: Arc::clone(&exec.input),
+        target: exec.commit.target.clone(),
+        ledger: exec.commit.ledger.clone(),
+    })
+}
+
+/// What a commit will be made of.
+#[derive(Clone, Debug)]
+pub(crate) struct UncommittedWrite {
+    pub(crate) input: Arc<dyn ExecutionPlan>,
+    pub(crate) target: WriteTarget,
+    pub(crate) ledger: Option<Ledger>,
+}
+
+impl UncommittedWrite {
+    /// Where the files are that `batch` names.
+    ///
+    /// # Errors
+    /// For rows that are not a write's, and files that the catalog may not reach.
+    pub(crate) fn files(&self, batch: &RecordBatch) -> Result<Vec<Resolved>> {
+        let files = files_of(&self.target, batch)?;
+        files
+            .iter()
+            .map(|file| Ok(self.target.catalog.storage().resolve(file.file_path())?))
+            .collect()
     }
 }
 
@@ -273,16 +306,20 @@ async fn gather(
 ) -> Result<Vec<DataFile>> {
     let mut files = Vec::new();
     while let Some(batch) = input.next().await {
-        let batch = batch?;
-        let (json, spec_ids) = (batch.column(0).as_string::<i32>(), batch.column(1));
-        let spec_ids = spec_ids.as_primitive::<Int32Type>();
-        for row in 0..json.len() {
-            let file =
-                Catalog::data_file_from_json(&target.table, spec_ids.value(row), json.value(row))?;
-            files.push(file);
-        }
+        files.extend(files_of(target, &batch?)?);
     }
     Ok(files)
+}
+
+fn files_of(target: &WriteTarget, batch: &RecordBatch) -> Result<Vec<DataFile>> {
+    let (json, spec_ids) = (batch.column(0).as_string::<i32>(), batch.column(1));
+    let spec_ids = spec_ids.as_primitive::<Int32Type>();
+    (0..json.len())
+        .map(|row| {
+            let (spec_id, json) = (spec_ids.value(row), json.value(row));
+            Ok(Catalog::data_file_from_json(&target.table, spec_id, json)?)
+        })
+        .collect()
 }
 
 async fn publish(commit: &Commit, files: Vec<DataFile>) -> Result<Committed, fjord_catalog::Error> {

@@ -13,6 +13,7 @@ pub mod deletes;
 pub mod source;
 pub mod filter;
 pub mod table;
+pub(crate) mod wire;
 pub(crate) mod lineage;
 pub mod metadata;
 pub mod write;

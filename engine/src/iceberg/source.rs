@@ -22,6 +22,7 @@ use datafusion_datasource::TableSchema;
 use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
+use super::adapter::FieldIdAdapterFactory;
 use super::deletes::{DeletingMorselizer, MaskedSource, ScanDeletes, is_row_number};
 use super::guard::GuardedMorselizer;
 use crate::error::{Error, ErrorKind};
@@ -45,6 +46,8 @@ pub struct IcebergSource {
     batch_size: Option<usize>,
     chosen: Option<Arc<Chosen>>,
     deletes: Option<Arc<ScanDeletes>>,
+    /// Also in the scan's configuration, where its type is hidden.
+    adapters: Option<FieldIdAdapterFactory>,
 }
 
 /// How many of a snapshot's files and manifests a scan was left with, for `EXPLAIN`.
@@ -76,7 +79,32 @@ impl fmt::Display for Chosen {
 impl IcebergSource {
     /// Wraps a Parquet source.
     pub fn new(parquet: ParquetSource) -> Self {
-        Self { parquet, batch_size: None, chosen: None, deletes: None }
+        Self { parquet, batch_size: None, chosen: None, deletes: None, adapters: None }
+    }
+
+    /// Tells how columns are found in files, for whoever sends the scan elsewhere.
+    #[must_use]
+    pub(crate) fn with_adapters(mut self, adapters: FieldIdAdapterFactory) -> Self {
+        self.adapters = Some(adapters);
+        self
+    }
+
+    pub(crate) fn adapters(&self) -> Option<&FieldIdAdapterFactory> {
+        self.adapters.as_ref()
+    }
+
+    /// The source that everything about Parquet is delegated to.
+    pub(crate) fn parquet(&self) -> &ParquetSource {
+        &self.parquet
+    }
+
+    /// The rows of a batch, where the plan said.
+    pub(crate) fn batch_rows(&self) -> Option<usize> {
+        self.batch_size
+    }
+
+    pub(super) fn deletes(&self) -> Option<&ScanDeletes> {
+        self.deletes.as_deref()
     }
 
     /// Reads files that carry deletes without their deleted rows.

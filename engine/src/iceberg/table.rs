@@ -264,7 +264,9 @@ impl IcebergTable {
         )?
         .with_history(self.table.metadata().schemas_iter());
         let partitions = state.config().target_partitions();
-        let mut source = IcebergSource::new(parquet.clone()).with_chosen(request.chosen);
+        let mut source = IcebergSource::new(parquet.clone())
+            .with_chosen(request.chosen)
+            .with_adapters(adapter.clone());
         if let Some(hidden) = &request.deletes {
             let deletes = self.scan_deletes(state, parquet, hidden, adapter.clone());
             source = source.with_deletes(deletes);
@@ -430,18 +432,18 @@ fn keep_enough(files: &mut Vec<PlannedFile>, limit: usize) {
 }
 
 /// Deals files to at most `partitions` groups so that each has about the same bytes.
-fn balance(mut files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+pub(crate) fn balance(mut files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
     let groups = partitions.clamp(1, files.len().max(1));
     if groups == 1 {
         return vec![FileGroup::new(files)];
     }
-    files.sort_by_key(|file| std::cmp::Reverse(file.object_meta.size));
+    files.sort_by_key(|file| std::cmp::Reverse(file.effective_size()));
     let mut dealt: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); groups];
     for file in files {
         if let Some((bytes, group)) =
             dealt.iter_mut().min_by_key(|(bytes, group)| (*bytes, group.len()))
         {
-            *bytes = bytes.saturating_add(file.object_meta.size);
+            *bytes = bytes.saturating_add(file.effective_size());
             group.push(file);
         }
     }

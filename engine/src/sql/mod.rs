@@ -41,6 +41,7 @@ pub(crate) mod relation;
 pub(crate) mod spelling;
 pub(crate) mod merged;
 pub(crate) mod information_schema;
+pub(crate) mod cluster_tables;
 pub(crate) mod system;
 pub(crate) mod access;
 pub(crate) mod branch;

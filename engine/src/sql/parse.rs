@@ -185,10 +185,23 @@ fn parse_explain_head(parser: &mut Parser<'_>) -> Result<Option<ExplainHead>, Pa
         } else if parser.parse_keyword(Keyword::FORMAT) {
             let _optional = parser.consume_token(&Token::Eq);
             head.format = Some(parser.parse_identifier()?.value.to_lowercase());
+        } else if is_distributed_option(parser) {
+            for _token in 0..3 {
+                parser.next_token();
+            }
+            head.format = Some("distributed".to_owned());
         } else {
             return Ok(Some(head));
         }
     }
+}
+
+/// `(DISTRIBUTED)`, as Trino has options of EXPLAIN.
+fn is_distributed_option(parser: &Parser<'_>) -> bool {
+    let word = parser.peek_nth_token(1).token.to_string();
+    parser.peek_nth_token(0).token == Token::LParen
+        && word.eq_ignore_ascii_case("distributed")
+        && parser.peek_nth_token(2).token == Token::RParen
 }
 
 fn parse_prepare(parser: &mut Parser<'_>) -> Result<Parsed, ParserError> {

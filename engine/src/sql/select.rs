@@ -10,15 +10,20 @@ use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions, execute_stream,
+};
 use futures::{FutureExt, Stream, StreamExt};
 use sqlparser::ast::Query;
 
 use super::context::StatementContext;
 use super::foreign::object;
 use super::{deep, plan};
+use crate::cluster::{ClusterExec, Placement, place};
 use crate::error::Result;
 use crate::halting::halting;
+use crate::iceberg::commit::write_of;
 use crate::queries::QueryHandle;
 use crate::query::{ORIGIN_KEYS, PinnedRelation, QueryResult, ResultKind};
 
@@ -90,6 +95,7 @@ pub(crate) fn execute_in(
     kind: ResultKind,
     schema: Option<SchemaRef>,
 ) -> Result<QueryResult> {
+    let plan = on_workers(ctx, query, plan)?;
     let (plan, task) = match query {
         Some(query) => (halting(plan, &query.switch())?, ctx.task_of(query)),
         None => (plan, ctx.task()),
@@ -107,6 +113,59 @@ pub(crate) fn execute_in(
         plan: Some(plan),
         relations: ctx.receipt(),
     })
+}
+
+/// A query's plan on workers; `None` where it runs in one place.
+pub(crate) fn spread(
+    ctx: &StatementContext,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<ClusterExec>>> {
+    let Some(cluster) = ctx.services.cluster() else { return Ok(None) };
+    Ok(match place(cluster, &plan, &ctx.state)? {
+        Placement::Local(_) => None,
+        Placement::Spread(spread) => {
+            let query = ctx.query();
+            let of_query = (query.map(QueryHandle::switch), query.map(QueryHandle::id));
+            let (cluster, state) = (Arc::clone(cluster), Arc::clone(&ctx.state));
+            Some(Arc::new(ClusterExec::new(cluster, plan, spread, state, None, of_query)))
+        }
+    })
+}
+
+/// The plan on workers, where there are some and it is worth it; else as it is. Of a statement that
+/// writes, the commit stays here.
+fn on_workers(
+    ctx: &StatementContext,
+    query: Option<&QueryHandle>,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(cluster) = ctx.services.cluster() else { return Ok(plan) };
+    let write = write_of(&plan);
+    let below = match &write {
+        // Its rows name files: few, and wanted when all of them are there.
+        Some(write) if !write.input.is::<CoalescePartitionsExec>() => {
+            Arc::new(CoalescePartitionsExec::new(Arc::clone(&write.input)))
+        }
+        Some(write) => Arc::clone(&write.input),
+        None => Arc::clone(&plan),
+    };
+    let spread = match place(cluster, &below, &ctx.state)? {
+        Placement::Local(reason) => {
+            tracing::debug!(%reason, "runs in one place");
+            return Ok(plan);
+        }
+        Placement::Spread(spread) => spread,
+    };
+    let is_write = write.is_some();
+    let of_query = (query.map(QueryHandle::switch), query.map(QueryHandle::id));
+    let state = Arc::clone(&ctx.state);
+    let exec = ClusterExec::new(Arc::clone(cluster), below, spread, state, write, of_query);
+    let exec: Arc<dyn ExecutionPlan> = Arc::new(exec);
+    if !is_write {
+        return Ok(exec);
+    }
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Ok(plan.replace_children(vec![exec], options)?)
 }
 
 /// The schema of the rows, with the names that the query gave. What only the plan that runs knows,

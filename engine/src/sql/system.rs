@@ -19,6 +19,7 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
 use uuid::Uuid;
 
+use super::cluster_tables;
 use super::context::{QualifiedName, StatementContext};
 use super::lane::SYSTEM_SCHEMA;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +31,8 @@ use crate::query::QueryResult;
 const BATCH_ROWS: usize = 1_024;
 
 const QUERIES: &str = "queries";
+const STAGES: &str = "stages";
+const WORKERS: &str = "workers";
 
 /// The relation behind a name of the schema; `None` where the name means something stored.
 pub(crate) async fn relation(
@@ -53,10 +56,22 @@ pub(crate) async fn relation(
 /// # Errors
 /// `NotFound`, listing what there is.
 pub(crate) fn table(ctx: &StatementContext, name: &str) -> Result<Arc<dyn TableProvider>> {
+    if name.eq_ignore_ascii_case(WORKERS) || name.eq_ignore_ascii_case(STAGES) {
+        let cluster = ctx.services.cluster().cloned();
+        let source: Arc<dyn PartitionStream> = match name.eq_ignore_ascii_case(WORKERS) {
+            true => Arc::new(cluster_tables::Workers::new(cluster)),
+            false => Arc::new(cluster_tables::Stages::new(cluster, ctx.viewer.clone(), {
+                ctx.services.queries.clone()
+            })),
+        };
+        return Ok(Arc::new(SystemTable { source }));
+    }
     if !name.eq_ignore_ascii_case(QUERIES) {
         return Err(Error::new(
             ErrorKind::NotFound,
-            format!("table \"{SYSTEM_SCHEMA}.{name}\" not found; there is {QUERIES}"),
+            format!(
+                "table \"{SYSTEM_SCHEMA}.{name}\" not found; there is {QUERIES}, {STAGES}, {WORKERS}"
+            ),
         ));
     }
     let queries = ctx.services.queries.clone();
@@ -83,13 +98,13 @@ pub(crate) fn kill(ctx: &StatementContext, id: &str) -> Result<QueryResult> {
 /// Everything of the schema is small and made anew by every scan.
 #[derive(Debug)]
 struct SystemTable {
-    source: Arc<QueriesSource>,
+    source: Arc<dyn PartitionStream>,
 }
 
 #[async_trait]
 impl TableProvider for SystemTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.source.schema)
+        Arc::clone(self.source.schema())
     }
 
     fn table_type(&self) -> TableType {
@@ -103,7 +118,7 @@ impl TableProvider for SystemTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let source: Arc<dyn PartitionStream> = Arc::<QueriesSource>::clone(&self.source);
+        let source = Arc::clone(&self.source);
         let exec = StreamingTableExec::try_new(
             self.schema(),
             vec![source],

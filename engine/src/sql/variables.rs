@@ -18,11 +18,12 @@ const PREPARED_MAX: usize = 1_000;
 pub(crate) const DEFAULT_SCHEMA: &str = "default";
 
 /// Short names of the settings that people use most, and what they set.
-const SHORT_NAMES: [(&str, &str); 8] = [
+const SHORT_NAMES: [(&str, &str); 9] = [
     ("target_partitions", "datafusion.execution.target_partitions"),
     ("batch_size", "datafusion.execution.batch_size"),
     ("time_zone", "datafusion.execution.time_zone"),
     ("timezone", "datafusion.execution.time_zone"),
+    ("cluster_bytes_min", "fjord.cluster_bytes_min"),
     ("query_time_seconds", "fjord.query_time_seconds"),
     ("query_rows_max", "fjord.query_rows_max"),
     ("query_memory_bytes", "fjord.query_memory_bytes"),

@@ -6,6 +6,7 @@ use fjord_catalog::embedded::PostgresOptions;
 use toml::{Table, Value};
 
 use super::auth::{self, AuthConfig};
+use super::cluster::{self, ClusterConfig};
 use super::database::{self, DatabaseConfig};
 use super::embedded;
 use super::error::ConfigError;
@@ -29,6 +30,7 @@ const LATER_KINDS: &[&str] = &["hive", "mysql"];
 const KEYS: &[&str] = &[
     "auth",
     "catalog",
+    "cluster",
     "data_dir",
     "limits",
     "memory_limit",
@@ -49,6 +51,8 @@ pub struct Config {
     pub memory_limit: Option<MemoryLimit>,
     /// Catalogs beside, or instead of, the built-in `iceberg`; sorted by name.
     pub catalogs: Vec<CatalogConfig>,
+    /// `[cluster]`.
+    pub cluster: ClusterConfig,
     /// `[limits]`.
     pub limits: LimitsConfig,
     /// `[server]`.
@@ -131,6 +135,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Config, ConfigError> {
         auth,
         tls,
         storage,
+        cluster: cluster::parse(name, top.table("cluster")?.unwrap_or_default())?,
         limits: limits::parse(name, top.table("limits")?.unwrap_or_default())?,
         server: server::parse(name, top.table("server")?.unwrap_or_default())?,
         telemetry: telemetry::parse(name, top.table("telemetry")?.unwrap_or_default())?,
@@ -265,7 +270,7 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         let guide = include_str!("../../../docs/operations.md");
-        for key in [limits::KEYS, server::KEYS, telemetry::KEYS].concat() {
+        for key in [cluster::KEYS, limits::KEYS, server::KEYS, telemetry::KEYS].concat() {
             assert!(guide.contains(&format!("| `{key}` |")), "{key}");
         }
     }
@@ -275,11 +280,11 @@ mod tests {
         for (text, expected) in [
             (
                 "data_dri = 1",
-                "fjord.toml: data_dri: unknown key; accepted here: auth, catalog, data_dir, limits, memory_limit, role, server, storage, telemetry, tls, user",
+                "fjord.toml: data_dri: unknown key; accepted here: auth, catalog, cluster, data_dir, limits, memory_limit, role, server, storage, telemetry, tls, user",
             ),
             (
                 "[sever]",
-                "fjord.toml: sever: unknown section; accepted here: auth, catalog, data_dir, limits, memory_limit, role, server, storage, telemetry, tls, user",
+                "fjord.toml: sever: unknown section; accepted here: auth, catalog, cluster, data_dir, limits, memory_limit, role, server, storage, telemetry, tls, user",
             ),
             (
                 "data_dir = 7",

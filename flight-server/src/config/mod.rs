@@ -7,6 +7,7 @@ mod duration;
 mod reader;
 mod secret;
 mod limits;
+mod cluster;
 mod telemetry;
 mod server;
 mod tls;
@@ -19,6 +20,7 @@ mod database;
 mod file;
 
 pub use auth::{AuthConfig, JwtConfig, JwtKeys, MtlsConfig};
+pub use cluster::ClusterConfig;
 pub use database::DatabaseConfig;
 pub use error::ConfigError;
 pub use file::{CatalogConfig, CatalogKind, Config, parse};

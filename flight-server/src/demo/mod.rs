@@ -7,6 +7,7 @@
 
 mod landing;
 mod steps;
+mod workers;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use fjord_engine::foreign::definition::holds_password;
 
 use self::landing::{Landing, write_landing};
 use self::steps::{Pipeline, Step};
+use self::workers::LocalWorkers;
 use crate::cli::DemoArgs;
 use crate::compose::Lakehouse;
 use crate::config::ConfigError;
@@ -87,6 +89,10 @@ pub(crate) async fn run(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<E
 }
 
 async fn tell(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<()> {
+    let workers = match arguments.workers {
+        0 => None,
+        count => Some(LocalWorkers::start(lakehouse, count).await?),
+    };
     let started = Instant::now();
     let landing = write_landing(&lakehouse.data_dir().join("demo"))?;
     introduce(&landing)?;
@@ -109,6 +115,15 @@ async fn tell(lakehouse: &Lakehouse, arguments: &DemoArgs) -> Result<()> {
     if let Some(url) = &arguments.postgres {
         pipeline.define("options", &database_options(url));
         pipeline.run(FEDERATE).await?;
+    }
+    if let (Some(workers), Some(cluster)) = (&workers, lakehouse.engine().cluster()) {
+        let stages = cluster.stages();
+        let tasks: u64 = stages.iter().map(|stage| stage.tasks).sum();
+        say(&format!(
+            "\nOn workers: {} stages in {tasks} tasks, on {}.",
+            stages.len(),
+            workers.addresses().join(" and ")
+        ))?;
     }
     say(&format!("\nDone in {:.1} s.\n", started.elapsed().as_secs_f64()))?;
     recommend(lakehouse, before)?;

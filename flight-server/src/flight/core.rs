@@ -18,6 +18,7 @@ use super::sessions::Sessions;
 use super::status::status_of;
 use super::ticket::TICKET_LIFE;
 use crate::auth::{Authenticator, Identity};
+use crate::cluster::Desk;
 use crate::telemetry::Metrics;
 
 /// Plans that wait for their DoGet. One that had to go is planned again from its ticket.
@@ -49,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) plans: Cache<Uuid, Arc<PlannedQuery>>,
     pub(crate) polls: Polls,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where workers register.
+    pub(crate) desk: Option<Desk>,
 }
 
 impl Core {
@@ -61,7 +64,15 @@ impl Core {
     ) -> Self {
         let plans = Cache::builder().max_capacity(PLANS_MAX).time_to_live(TICKET_LIFE).build();
         let (sessions, polls) = (Sessions::default(), Polls::default());
-        Self { engine, files, authenticator, sealer, sessions, plans, polls, metrics }
+        let desk = None;
+        Self { engine, files, authenticator, sealer, sessions, plans, polls, metrics, desk }
+    }
+
+    /// The same with a desk for workers.
+    #[must_use]
+    pub(crate) fn with_desk(mut self, desk: Desk) -> Self {
+        self.desk = Some(desk);
+        self
     }
 
     /// A new session of the engine for somebody.

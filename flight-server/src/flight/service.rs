@@ -22,6 +22,7 @@ use super::core::Core;
 use super::egress::{INGEST_BYTES_MAX, Incoming, schema_bytes};
 use super::rows::{self, Rows};
 use super::{actions, info, poll_info, puts};
+use crate::cluster::HEAR;
 use crate::tls::Peer;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -198,6 +199,13 @@ impl FlightService for Service {
         request: Request<Action>,
     ) -> Result<Response<Self::DoActionStream>, Status> {
         self.apart(move |core, wanted| async move {
+            // Nodes are no users: they show that they belong to the cluster.
+            if request.get_ref().r#type == HEAR
+                && let Some(desk) = &core.desk
+            {
+                let body = desk.hear(&request)?;
+                return Ok(Response::new(at_once(vec![ActionResult { body }])));
+            }
             let caller = Caller::of(&core, &request, wanted).await?;
             let action = request.into_inner();
             let bodies = caller.within(Box::pin(actions::run(&core, &caller, &action))).await?;

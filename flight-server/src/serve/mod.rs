@@ -5,7 +5,7 @@
 //! ```
 
 mod listen;
-mod signals;
+pub(crate) mod signals;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
 
-use self::listen::bind;
+pub(crate) use self::listen::bind;
 use crate::auth::{Authenticator, check_exposure};
 use crate::cli::{ServeArgs, Settings};
 use crate::compose::Lakehouse;
@@ -88,7 +88,9 @@ pub(crate) async fn run(settings: &Settings, arguments: &ServeArgs) -> Result<Ex
     let watched = told(stopped.clone());
     let pages = SpawnedTask::spawn(http::serve(http, state, HttpLimits::default(), watched));
     let observed = Arc::clone(&metrics);
-    let core = Core::new(engine.clone(), Arc::new(files), authenticator, sealer, metrics);
+    let desk = lakehouse.open_desk(settings)?;
+    let core =
+        Core::new(engine.clone(), Arc::new(files), authenticator, sealer, metrics).with_desk(desk);
     let service = Service::new(Arc::new(core), Handle::current());
     let network = network()?;
     let flight = flight.into_std()?;
@@ -118,7 +120,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &ServeArgs) -> Result<Ex
 }
 
 /// Ends when the channel says so.
-async fn told(mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn told(mut stopped: watch::Receiver<bool>) {
     // A sender that is gone says so too.
     let _told = stopped.wait_for(|stopped| *stopped).await;
 }

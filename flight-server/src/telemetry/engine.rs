@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::statistics::{CacheStatistics, CommitStatistics};
+use fjord_engine::cluster::WorkerState;
 use fjord_engine::engine::Engine;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -90,6 +91,7 @@ impl Collector for EngineCollector {
         let mut writer = Writer { encoder };
         self.queries(&mut writer)?;
         self.memory(&mut writer)?;
+        self.workers(&mut writer)?;
         self.catalogs(&mut writer)?;
         self.process(&mut writer)
     }
@@ -104,6 +106,32 @@ impl EngineCollector {
             "fjord_queries_refused",
             "Statements refused with QUEUE_FULL",
             queries.refused,
+        )
+    }
+
+    /// Those of a coordinator; a worker has none.
+    fn workers(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let cluster = self.engine.cluster();
+        let workers = cluster.map(|cluster| cluster.workers()).unwrap_or_default();
+        let of_state = |state: WorkerState| {
+            let count = workers.iter().filter(|worker| worker.state == state).count();
+            (state.name(), count as u64)
+        };
+        let states = [
+            WorkerState::Serving,
+            WorkerState::Draining,
+            WorkerState::Suspended,
+            WorkerState::Lost,
+        ];
+        writer.family(
+            ("fjord_cluster_workers", "Workers, by what they are up to", MetricType::Gauge),
+            "state",
+            &states.map(of_state),
+        )?;
+        writer.gauge(
+            "fjord_cluster_tasks",
+            "Tasks that workers run now, as they last said",
+            workers.iter().map(|worker| worker.tasks).sum(),
         )
     }
 

@@ -30,6 +30,8 @@ struct Columns {
     defaults: HashMap<i32, ScalarValue>,
     /// For files without field ids; `None`: by all the names that the columns have had.
     mapping: Option<NameMapping>,
+    /// What `mapping` was read from.
+    mapping_json: Option<String>,
     /// The schemas that the table has had, the one that is read among them.
     schemas: Vec<IcebergSchemaRef>,
     /// The names in `schemas`; few tables have a file that asks for them.
@@ -66,8 +68,8 @@ impl FieldIdAdapterFactory {
         properties: &HashMap<String, String>,
         without_nan: HashSet<i32>,
     ) -> Result<Self> {
-        let mapping =
-            properties.get(NAME_MAPPING).map(|json| NameMapping::parse(json)).transpose()?;
+        let mapping_json = properties.get(NAME_MAPPING).cloned();
+        let mapping = mapping_json.as_deref().map(NameMapping::parse).transpose()?;
         let defaults = schema
             .field_id_to_fields()
             .iter()
@@ -78,7 +80,8 @@ impl FieldIdAdapterFactory {
             .collect::<Result<_>>()?;
         let schemas = vec![Arc::new(schema.clone())];
         let history = OnceLock::new();
-        Ok(Self { columns: Arc::new(Columns { defaults, mapping, schemas, history, without_nan }) })
+        let columns = Columns { defaults, mapping, mapping_json, schemas, history, without_nan };
+        Ok(Self { columns: Arc::new(columns) })
     }
 
     /// The same, for a table that has had other schemas too: they know the names that files without
@@ -121,6 +124,41 @@ impl FieldIdAdapterFactory {
         };
         Ok((identified, false))
     }
+
+    /// What another process needs to make the same adapters.
+    pub(crate) fn parts(&self) -> AdapterParts {
+        AdapterParts {
+            schemas: self.columns.schemas.clone(),
+            mapping_json: self.columns.mapping_json.clone(),
+            without_nan: self.columns.without_nan.iter().copied().collect(),
+        }
+    }
+
+    /// The adapters that `parts` were taken from.
+    ///
+    /// # Errors
+    /// As [`FieldIdAdapterFactory::try_new`]; `Bug` without any schema.
+    pub(crate) fn try_from_parts(parts: AdapterParts) -> Result<Self> {
+        let AdapterParts { schemas, mapping_json, without_nan } = parts;
+        let Some((read, history)) = schemas.split_first() else {
+            return Err(Error::new(ErrorKind::Bug, "a scan without a schema"));
+        };
+        let properties =
+            mapping_json.map(|json| (NAME_MAPPING.to_owned(), json)).into_iter().collect();
+        let without_nan = without_nan.into_iter().collect();
+        Ok(Self::try_new_without_nan(read, &properties, without_nan)?.with_history(history))
+    }
+}
+
+/// What [`FieldIdAdapterFactory`] is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct AdapterParts {
+    /// The schema that is read, then those that the table has had.
+    pub(crate) schemas: Vec<IcebergSchemaRef>,
+    /// The table's name mapping.
+    pub(crate) mapping_json: Option<String>,
+    /// Columns that hold no NaN, by field id.
+    pub(crate) without_nan: Vec<i32>,
 }
 
 impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {

@@ -29,10 +29,15 @@ pub(in crate::iceberg) struct Attached {
     pub(super) positions: Vec<Arc<StoredDeletes>>,
     pub(super) equality: Vec<Arc<KeyGroup>>,
     /// Columns which only deletes need and the file's partition fixes, by their place in the scan.
-    fixed: Vec<(usize, ScalarValue)>,
+    pub(super) fixed: Vec<(usize, ScalarValue)>,
 }
 
 impl Attached {
+    /// Whether a message carries all of it: what a partition fixes is not in one.
+    pub(in crate::iceberg) fn is_carried(&self) -> bool {
+        self.fixed.is_empty()
+    }
+
     /// The statistics of the file for a scan that reads columns which only deletes need: what its
     /// partition fixes is taken from there, as the file may omit it.
     pub(super) fn with_fixed(&self, file: Option<Arc<Statistics>>) -> Option<Arc<Statistics>> {
@@ -80,7 +85,7 @@ pub(super) struct StoredDeletes {
     /// Rows that it deletes, by the manifest.
     pub(super) records: u64,
     /// Whether it deletes from one data file only.
-    names_one: bool,
+    pub(super) names_one: bool,
     pub(super) key: DeleteKey,
 }
 

@@ -44,6 +44,10 @@ impl DeleteKey {
         text.hash(&mut hasher);
         Self { hash: hasher.finish(), text: text.into() }
     }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 impl PartialEq for DeleteKey {

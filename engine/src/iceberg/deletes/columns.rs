@@ -132,6 +132,15 @@ impl<'a> KeyColumns<'a> {
 }
 
 impl KeyColumn {
+    pub(super) fn new(column: usize, path: Vec<usize>, stored: FieldRef) -> Self {
+        Self { column, path, stored }
+    }
+
+    /// From the column down to the value.
+    pub(super) fn path(&self) -> &[usize] {
+        &self.path
+    }
+
     /// The type that values are compared as.
     pub(super) fn data_type(&self) -> &DataType {
         let mut ty = self.stored.data_type();

@@ -12,11 +12,13 @@ mod mask;
 mod fallible;
 mod masked;
 mod morsels;
+mod wire;
 
-pub(super) use attach::Attachments;
+pub(super) use attach::{Attached, Attachments};
 pub use cache::DeleteCache;
 pub(super) use columns::extended;
 pub(super) use listed::{Listed, PositionLister};
 pub(super) use load::Loader;
 pub(super) use masked::{MaskedSource, is_row_number};
 pub(super) use morsels::{DeletingMorselizer, ScanDeletes};
+pub(super) use wire::{AttachedMessage, DecodedDeletes, DeletesEncoder, DeletesMessage};

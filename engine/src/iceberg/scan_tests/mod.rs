@@ -9,3 +9,4 @@ mod dropped_keys;
 mod distinct;
 mod pushdown;
 mod rows;
+mod sent;

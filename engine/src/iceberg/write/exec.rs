@@ -23,9 +23,9 @@ use datafusion::physical_plan::{
 };
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::spec::DataFile;
+use fjord_catalog::table::Table;
 use futures::{StreamExt, TryStreamExt};
 
-use super::WriteTarget;
 use super::conform::conform_batch;
 use super::fit::Fit;
 use super::ledger::Ledger;
@@ -60,6 +60,11 @@ impl ConformExec {
             input.properties().boundedness,
         ));
         Self { input, schema, fit, properties }
+    }
+
+    /// What rows become, and what becomes of too fine an instant.
+    pub(crate) fn shape(&self) -> (&SchemaRef, Fit) {
+        (&self.schema, self.fit)
     }
 }
 
@@ -141,7 +146,7 @@ pub(crate) fn output_schema() -> SchemaRef {
 #[derive(Debug)]
 pub(crate) struct IcebergWriteExec {
     input: Arc<dyn ExecutionPlan>,
-    target: WriteTarget,
+    table: Table,
     shape: Arc<WriteShape>,
     /// Partition values by which the input must be spread over tasks; empty: any way.
     hash_by: Vec<Arc<dyn PhysicalExpr>>,
@@ -154,18 +159,18 @@ pub(crate) struct IcebergWriteExec {
 impl IcebergWriteExec {
     pub(crate) fn new(
         input: Arc<dyn ExecutionPlan>,
-        target: WriteTarget,
+        table: Table,
         shape: Arc<WriteShape>,
         hash_by: Vec<Arc<dyn PhysicalExpr>>,
         sort_by: Option<LexOrdering>,
     ) -> Self {
         let ledger = Ledger::new();
-        Self::build(input, target, shape, (hash_by, sort_by), ledger)
+        Self::build(input, table, shape, (hash_by, sort_by), ledger)
     }
 
     fn build(
         input: Arc<dyn ExecutionPlan>,
-        target: WriteTarget,
+        table: Table,
         shape: Arc<WriteShape>,
         (hash_by, sort_by): (Vec<Arc<dyn PhysicalExpr>>, Option<LexOrdering>),
         ledger: Ledger,
@@ -177,13 +182,13 @@ impl IcebergWriteExec {
             Boundedness::Bounded,
         ));
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { input, target, shape, hash_by, sort_by, ledger, metrics, properties }
+        Self { input, table, shape, hash_by, sort_by, ledger, metrics, properties }
     }
 
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Self {
         Self::build(
             input,
-            self.target.clone(),
+            self.table.clone(),
             Arc::clone(&self.shape),
             (self.hash_by.clone(), self.sort_by.clone()),
             self.ledger.clone(),
@@ -194,11 +199,16 @@ impl IcebergWriteExec {
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
+
+    /// The table that is written.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
 }
 
 impl DisplayAs for IcebergWriteExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "IcebergWriteExec: table={}", self.target.table.name())?;
+        write!(f, "IcebergWriteExec: table={}", self.table.name())?;
         if !self.hash_by.is_empty() {
             let by = self.hash_by.iter().map(ToString::to_string).collect::<Vec<_>>();
             write!(f, ", clustered_by=[{}]", by.join(", "))?;
@@ -280,7 +290,7 @@ impl ExecutionPlan for IcebergWriteExec {
         let task = WriteTask::new(Arc::clone(&self.shape), memory);
         let metrics = WriteMetrics::new(&self.metrics, partition);
         let input = self.input.execute(partition, context)?;
-        let written = write_all(input, task, self.target.clone(), self.ledger.clone(), metrics);
+        let written = write_all(input, task, self.table.clone(), self.ledger.clone(), metrics);
         let stream = futures::stream::once(Box::pin(written)).map_err(DataFusionError::from);
         Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), stream)))
     }
@@ -312,7 +322,7 @@ impl WriteMetrics {
 async fn write_all(
     mut input: SendableRecordBatchStream,
     mut task: WriteTask,
-    target: WriteTarget,
+    table: Table,
     ledger: Ledger,
     metrics: WriteMetrics,
 ) -> Result<RecordBatch> {
@@ -328,18 +338,18 @@ async fn write_all(
     let bytes = data_files.iter().map(DataFile::file_size_in_bytes).sum::<u64>();
     metrics.bytes.add(usize::try_from(bytes).unwrap_or(usize::MAX));
     metrics.files.add(data_files.len());
-    let rows = to_rows(&target, data_files)?;
+    let rows = to_rows(&table, data_files)?;
     closed.hand_over(&ledger);
     Ok(rows)
 }
 
-fn to_rows(target: &WriteTarget, data_files: Vec<DataFile>) -> Result<RecordBatch> {
-    let spec = target.table.metadata().default_partition_spec();
+fn to_rows(table: &Table, data_files: Vec<DataFile>) -> Result<RecordBatch> {
+    let spec = table.metadata().default_partition_spec();
     let spec_ids = Int32Array::from(vec![spec.spec_id(); data_files.len()]);
     let record_counts = data_files.iter().map(DataFile::record_count).collect::<UInt64Array>();
     let json = data_files
         .into_iter()
-        .map(|file| Catalog::data_file_to_json(&target.table, spec, file).map_err(Error::from))
+        .map(|file| Catalog::data_file_to_json(table, spec, file).map_err(Error::from))
         .collect::<Result<Vec<String>>>()?;
     let columns: Vec<ArrayRef> =
         vec![Arc::new(StringArray::from(json)), Arc::new(spec_ids), Arc::new(record_counts)];

@@ -32,9 +32,9 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::spec::{NullOrder, SortDirection, TableMetadata, Transform};
+use fjord_catalog::storage::Storage;
 use fjord_catalog::table::Table;
 
-pub(crate) use self::exec::ConformExec;
 use self::expr::transform_expr;
 use self::file::FileShape;
 pub use self::fit::Fit;
@@ -45,7 +45,8 @@ use self::partition::{Partitioner, column_path};
 use self::task::WriteShape;
 use crate::error::{Error, Result};
 
-pub(crate) use self::exec::{IcebergWriteExec, output_schema};
+pub(crate) use self::exec::{ConformExec, IcebergWriteExec, output_schema};
+pub(crate) use self::expr::iceberg_transform;
 pub(crate) use self::ledger::{Ledger, clean_up, delete_files};
 
 /// Below this many rows a second writer costs more than it gains.
@@ -77,35 +78,11 @@ pub fn plan_write(
     fit: Fit,
     session: &dyn Session,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let table = target.table.metadata();
-    let parquet = super::types::to_parquet_schema(table.current_schema())?;
-    let options = WriteOptions::try_new(table, &parquet)?;
-    let partitioner = Partitioner::try_new(table)?;
-    let arrow = schema::to_write_schema(table.current_schema(), &input.schema())?;
-
-    let by_partition = partition_exprs(&partitioner, &arrow)?;
-    let sort_order = sort_exprs(table, &arrow)?;
-    let clustered = !by_partition.is_empty()
-        && (options.distribution == Distribution::Range || !sort_order.is_empty());
-    let hash_by = match options.distribution {
-        Distribution::None => Vec::new(),
-        Distribution::Hash | Distribution::Range => by_partition.clone(),
-    };
-    let mut sort_by = Vec::new();
-    if clustered {
-        let ascending = SortOptions::new(false, true);
-        sort_by
-            .extend(by_partition.iter().map(|e| PhysicalSortExpr::new(Arc::clone(e), ascending)));
-    }
-    let sort_order_id = if sort_order.is_empty() {
-        None
-    } else {
-        i32::try_from(table.default_sort_order_id()).ok()
-    };
-    sort_by.extend(sort_order);
-
+    let storage = target.catalog.storage();
+    let planned = PlannedWrite::try_new(&target.table, storage, &input.schema())?;
+    let PlannedWrite { arrow, hash_by, sort_by, .. } = &planned;
     let writers = session.config().target_partitions();
-    let mut plan = conformed(input, &arrow, fit);
+    let mut plan = conformed(input, arrow, fit);
     if !hash_by.is_empty() {
         if writers > 1 || plan.output_partitioning().partition_count() > 1 {
             let by = Partitioning::Hash(hash_by.clone(), writers.max(1));
@@ -115,21 +92,74 @@ pub fn plan_write(
         let deal = Partitioning::RoundRobinBatch(writers);
         plan = Arc::new(RepartitionExec::try_new(plan, deal)?);
     }
-    let sort_by = LexOrdering::new(sort_by);
-    if let Some(order) = &sort_by {
+    if let Some(order) = sort_by {
         plan = Arc::new(SortExec::new(order.clone(), plan).with_preserve_partitioning(true));
     }
+    Ok(planned.above(plan, &target.table))
+}
 
-    let file = FileShape {
-        storage: target.catalog.storage().clone(),
-        arrow,
-        parquet,
-        options,
-        spec_id: table.default_partition_spec_id(),
-        sort_order_id,
-    };
-    let shape = Arc::new(WriteShape { file: Arc::new(file), partitioner, clustered });
-    Ok(Arc::new(IcebergWriteExec::new(plan, target.clone(), shape, hash_by, sort_by)))
+/// The write of `input` as it is, which another process planned: it is in the table's shape, spread
+/// and sorted.
+pub(crate) fn write_planned(
+    input: Arc<dyn ExecutionPlan>,
+    table: &Table,
+    storage: &Storage,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(PlannedWrite::try_new(table, storage, &input.schema())?.above(input, table))
+}
+
+/// What a table and the columns of the rows decide of a write.
+struct PlannedWrite {
+    arrow: SchemaRef,
+    shape: Arc<WriteShape>,
+    hash_by: Vec<Arc<dyn PhysicalExpr>>,
+    sort_by: Option<LexOrdering>,
+}
+
+impl PlannedWrite {
+    fn try_new(table: &Table, storage: &Storage, rows: &SchemaRef) -> Result<Self> {
+        let table = table.metadata();
+        let parquet = super::types::to_parquet_schema(table.current_schema())?;
+        let options = WriteOptions::try_new(table, &parquet)?;
+        let partitioner = Partitioner::try_new(table)?;
+        let arrow = schema::to_write_schema(table.current_schema(), rows)?;
+
+        let by_partition = partition_exprs(&partitioner, &arrow)?;
+        let sort_order = sort_exprs(table, &arrow)?;
+        let clustered = !by_partition.is_empty()
+            && (options.distribution == Distribution::Range || !sort_order.is_empty());
+        let hash_by = match options.distribution {
+            Distribution::None => Vec::new(),
+            Distribution::Hash | Distribution::Range => by_partition.clone(),
+        };
+        let mut sort_by = Vec::new();
+        if clustered {
+            let ascending = SortOptions::new(false, true);
+            let by = by_partition.iter().map(|e| PhysicalSortExpr::new(Arc::clone(e), ascending));
+            sort_by.extend(by);
+        }
+        let sort_order_id = if sort_order.is_empty() {
+            None
+        } else {
+            i32::try_from(table.default_sort_order_id()).ok()
+        };
+        sort_by.extend(sort_order);
+        let file = FileShape {
+            storage: storage.clone(),
+            arrow: Arc::clone(&arrow),
+            parquet,
+            options,
+            spec_id: table.default_partition_spec_id(),
+            sort_order_id,
+        };
+        let shape = Arc::new(WriteShape { file: Arc::new(file), partitioner, clustered });
+        Ok(Self { arrow, shape, hash_by, sort_by: LexOrdering::new(sort_by) })
+    }
+
+    fn above(self, input: Arc<dyn ExecutionPlan>, table: &Table) -> Arc<dyn ExecutionPlan> {
+        let Self { shape, hash_by, sort_by, .. } = self;
+        Arc::new(IcebergWriteExec::new(input, table.clone(), shape, hash_by, sort_by))
+    }
 }
 
 /// Skips the cast where nothing can differ: equal types, no NULL to be refused, and no decimal that

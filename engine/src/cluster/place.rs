@@ -1,0 +1,242 @@
+//! Whether a plan is spread, and how: gates first, then the stages, then a try to send them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::internal_datafusion_err;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result as DfResult;
+use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
+use datafusion_distributed::{
+    DistributedCodec, DistributedExec, DistributedExt, DistributedLeafExec, NetworkBoundaryExt,
+    SessionStateBuilderExt, WorkerResolver,
+};
+use datafusion_proto::bytes::physical_plan_to_bytes_with_proto_converter;
+use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
+use futures::FutureExt;
+use url::Url;
+
+use super::codec::FjordCodec;
+use super::members::Cluster;
+use super::settings::Carried;
+use super::spread::{Spreading, bytes};
+use crate::error::Result;
+use crate::iceberg::wire::{scan_of, unshippable};
+use crate::session_settings::SessionSettings;
+
+/// Letters of a reason that a library gives.
+const REASON_CHARS_MAX: usize = 300;
+
+/// Where a plan runs.
+#[derive(Debug)]
+pub(crate) enum Placement {
+    /// Here alone, and why.
+    Local(String),
+    /// On workers too.
+    Spread(Spread),
+}
+
+/// A plan cut into stages. It runs once.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    /// A `DistributedExec`.
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// What the attempt runs in.
+    pub(super) state: SessionState,
+    /// The workers that the stages are dealt to.
+    pub(super) workers: Arc<[Url]>,
+    /// Stages that run on workers.
+    pub(super) stages: usize,
+}
+
+/// Places a plan. The plan itself stays as it is.
+///
+/// # Errors
+/// Those of the planner; what cannot be sent is no error, but stays here.
+pub(crate) fn place(
+    cluster: &Cluster,
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+) -> Result<Placement> {
+    let workers: Arc<[Url]> = cluster.serving().into();
+    if workers.is_empty() {
+        return Ok(Placement::Local("no worker serves".to_owned()));
+    }
+    if let Some(reason) = kept_here(cluster, plan, state)? {
+        return Ok(Placement::Local(reason));
+    }
+    let carried = match Carried::of(state.config_options()) {
+        Ok(carried) => carried,
+        Err(e) => return Ok(Placement::Local(e.strip_backtrace())),
+    };
+    let state = spreading_state(cluster, plan, state, &workers, carried)?;
+    let nothing = LogicalPlan::EmptyRelation(EmptyRelation {
+        produce_one_row: false,
+        schema: Arc::new(datafusion::common::DFSchema::empty()),
+    });
+    // Its handlers answer at once, so that it is done when it is first polled.
+    let planned = state.query_planner().create_physical_plan(&nothing, &state).now_or_never();
+    let planned = planned
+        .ok_or_else(|| internal_datafusion_err!("the planner of stages waits for something"))??;
+    if !planned.is::<DistributedExec>() {
+        return Ok(Placement::Local("the plan has a single task".to_owned()));
+    }
+    if let Err(e) = try_to_send(&planned, &state) {
+        return Ok(Placement::Local(format!("it cannot be sent: {}", shortened(&e))));
+    }
+    let stages = count_stages(&planned);
+    Ok(Placement::Spread(Spread { plan: planned, state, workers, stages }))
+}
+
+/// Why a plan is not spread, if it is not.
+fn kept_here(
+    cluster: &Cluster,
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+) -> Result<Option<String>> {
+    let mut scanned: Option<u64> = None;
+    let mut reason = None;
+    plan.apply(|node| {
+        if node.is::<RecursiveQueryExec>() {
+            reason = Some("a recursive query runs in one place".to_owned());
+        } else if node.is::<ScalarSubqueryExec>() {
+            reason = Some("a subquery yields a value that its query reads".to_owned());
+        } else if let Some((config, source)) = scan_of(node.as_ref()) {
+            scanned = Some(scanned.unwrap_or(0).saturating_add(bytes(config)));
+            reason = unshippable(config, source).map(str::to_owned);
+        } else if let Some(source) = node.downcast_ref::<DataSourceExec>()
+            && source.data_source().is::<FileScanConfig>()
+        {
+            // DataFusion would send it, without what it does not know of.
+            reason = Some("files that are no table's are read here".to_owned());
+        }
+        Ok(if reason.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if reason.is_some() {
+        return Ok(reason);
+    }
+    let Some(scanned) = scanned else {
+        return Ok(Some("it reads no stored table".to_owned()));
+    };
+    let settings = state.config_options().extensions.get::<SessionSettings>();
+    let least = settings.and_then(SessionSettings::cluster_bytes_min);
+    let least = least.unwrap_or(cluster.options().bytes_min);
+    if scanned < least {
+        return Ok(Some(format!(
+            "it reads {scanned} bytes, less than cluster_bytes_min = {least}"
+        )));
+    }
+    Ok(None)
+}
+
+/// A session whose planner cuts the given plan into stages.
+fn spreading_state(
+    cluster: &Cluster,
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+    workers: &Arc<[Url]>,
+    carried: Carried,
+) -> DfResult<SessionState> {
+    let task_bytes = cluster.options().task_bytes;
+    let spreading = Spreading { workers: Arc::clone(workers), task_bytes };
+    let (counting, scaling, routing) = (spreading.clone(), spreading.clone(), spreading);
+    let given = Given { plan: Arc::clone(plan) };
+    let state = SessionStateBuilder::new_from_existing(state.clone())
+        .with_query_planner(Arc::new(given))
+        .with_distributed_planner()
+        .with_distributed_worker_resolver(Fixed(Arc::clone(workers)))
+        .with_distributed_channel_resolver(cluster.channels().clone())
+        .with_distributed_user_codec(FjordCodec::new(cluster.storage().clone()))
+        .with_distributed_option_extension(carried)
+        .with_distributed_max_tasks_per_stage(workers.len())?
+        .with_distributed_desired_task_count_handler(
+            move |event: datafusion_distributed::DesiredTaskCountEvent<'_>| {
+                counting.task_count(&event)
+            },
+        )
+        .with_distributed_scale_up_leaf_node_handler(
+            move |event: datafusion_distributed::ScaleUpLeafNodeEvent<'_>| scaling.scale_up(&event),
+        )
+        .with_distributed_route_tasks_handler(
+            move |event: datafusion_distributed::RouteTasksEvent<'_>| routing.route(&event),
+        )
+        .build();
+    Ok(state)
+}
+
+/// Encodes every stage once, so that what cannot be sent is known before anything runs: later it
+/// would show as a worker that waits ten seconds for its plan, and the cause would be lost.
+fn try_to_send(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> DfResult<()> {
+    let codec = DistributedCodec::new_combined_with_user(state.config());
+    plan.apply(|node| {
+        if !node.is_network_boundary() {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        let sent = of_first_task(Arc::clone(node))?;
+        let converter = DeduplicatingProtoConverter::default();
+        physical_plan_to_bytes_with_proto_converter(sent, &codec, &converter)?;
+        // What is below it went with it.
+        Ok(TreeNodeRecursion::Jump)
+    })?;
+    Ok(())
+}
+
+/// Why, without the plan that the library repeats.
+fn shortened(e: &datafusion::error::DataFusionError) -> String {
+    let text = e.strip_backtrace();
+    text.split(". Plan: ").next().unwrap_or_default().chars().take(REASON_CHARS_MAX).collect()
+}
+
+/// The plan as the first task of each stage gets it.
+fn of_first_task(node: Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPlan>> {
+    if let Some(leaf) = node.downcast_ref::<DistributedLeafExec>() {
+        let first = leaf.variants().first().unwrap_or(leaf.original());
+        return Ok(Arc::clone(first));
+    }
+    let children = node.children().into_iter().map(|child| of_first_task(Arc::clone(child)));
+    let children = children.collect::<DfResult<Vec<_>>>()?;
+    if children.is_empty() {
+        return Ok(node);
+    }
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(children, options)
+}
+
+fn count_stages(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let below: usize = plan.children().into_iter().map(count_stages).sum();
+    below + usize::from(plan.is_network_boundary())
+}
+
+/// Hands out the plan that is there already.
+#[derive(Debug)]
+struct Given {
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+#[async_trait]
+impl QueryPlanner for Given {
+    async fn create_physical_plan(
+        &self,
+        _logical_plan: &LogicalPlan,
+        _session: &dyn Session,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::clone(&self.plan))
+    }
+}
+
+/// The workers of one attempt: planning and routing must not see different ones.
+struct Fixed(Arc<[Url]>);
+
+impl WorkerResolver for Fixed {
+    fn get_urls(&self) -> DfResult<Vec<Url>> {
+        Ok(self.0.to_vec())
+    }
+}

@@ -1,0 +1,223 @@
+//! A worker: takes the stages of other nodes' plans, after they have shown who they are.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::error::Result as DfResult;
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion_distributed::{
+    DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerQueryContext,
+};
+use tokio::runtime::Handle;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::NamedService;
+use uuid::Uuid;
+
+use super::channel::Channels;
+use super::codec::FjordCodec;
+use super::node::{NODE_HEADER, NodeAuth};
+use super::settings::Carried;
+use crate::engine::Engine;
+use crate::error::{Result, tag_kinds};
+use crate::iceberg::write::iceberg_transform;
+use crate::services::Services;
+
+/// How long the cache of tasks is asked.
+const TIDY_TIME: Duration = Duration::from_millis(2);
+
+/// How a worker works.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// The cluster's secret.
+    pub auth: Arc<dyn NodeAuth>,
+}
+
+/// An engine that works for others.
+#[derive(Clone)]
+pub struct WorkerNode {
+    auth: Arc<dyn NodeAuth>,
+    fingerprint: Arc<str>,
+    tasks: Arc<AtomicU64>,
+    worker: Worker,
+}
+
+impl fmt::Debug for WorkerNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerNode").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
+}
+
+impl WorkerNode {
+    /// A worker on `engine`'s memory, spill directory and stores. From now on the errors of this
+    /// process are made to travel.
+    ///
+    /// # Errors
+    /// When its functions cannot be set up.
+    pub fn try_new(engine: &Engine, options: WorkerOptions) -> Result<Self> {
+        tag_kinds();
+        let services = engine.services();
+        let fingerprint = services.fingerprint()?;
+        let channels = Channels::new(Arc::clone(&options.auth), Arc::clone(&fingerprint));
+        let tasks: Arc<AtomicU64> = Arc::default();
+        let runtime = services.runtime_env();
+        let counted = Arc::clone(&tasks);
+        let sessions = move |asked: WorkerQueryContext| {
+            std::future::ready(session(asked, &services, &channels, &counted))
+        };
+        let worker = Worker::from_session_builder(sessions)
+            .with_runtime_env(runtime)
+            .with_version(fingerprint.to_string());
+        Ok(Self { auth: options.auth, fingerprint, tasks, worker })
+    }
+
+    /// Version, codec and functions, which nodes compare.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Tasks that it holds now.
+    pub fn tasks(&self) -> u64 {
+        self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of tasks that have ended: the library keeps them in a cache that tidies up when it is
+    /// asked for something. So it is asked for a task that nobody will ever send.
+    pub async fn tidy(&self) {
+        let nobodys = TaskKey { query_id: Uuid::nil(), stage_id: 0, task_number: 0 };
+        let asked = self.worker.execute_task(ExecuteTaskRequest {
+            task_key: nobodys,
+            target_partition_start: 0,
+            target_partition_end: 0,
+            producer_head: ProducerHead::None,
+        });
+        drop(tokio::time::timeout(TIDY_TIME, asked).await);
+    }
+
+    /// The gRPC service that takes plans. Its work is done on the runtime of `handle`, whichever one
+    /// serves the connections.
+    pub fn service(
+        &self,
+        handle: Handle,
+    ) -> impl Service<
+        http::Request<Body>,
+        Response = http::Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static {
+        let inner = self.worker.clone().into_worker_server();
+        Guarded { inner, auth: Arc::clone(&self.auth), handle }
+    }
+}
+
+/// The session of one task: as the coordinator's, by the settings that came along.
+fn session(
+    asked: WorkerQueryContext,
+    services: &Services,
+    channels: &Channels,
+    tasks: &Arc<AtomicU64>,
+) -> DfResult<SessionState> {
+    let WorkerQueryContext { mut builder, headers } = asked;
+    let mut config = builder.config().take().unwrap_or_default();
+    config.set_distributed_option_extension_from_headers::<Carried>(&headers)?;
+    let carried = config.options().extensions.get::<Carried>().cloned().unwrap_or_default();
+    carried.apply(config.options_mut())?;
+    config.set_distributed_user_codec(FjordCodec::new(services.storage.clone()));
+    config.set_distributed_channel_resolver(channels.clone());
+    config.set_extension(Arc::new(Held::one_of(tasks)));
+    services.node_state(config).map_err(Into::into)
+}
+
+/// Counts a task while its session is there.
+#[derive(Debug)]
+struct Held {
+    tasks: Arc<AtomicU64>,
+}
+
+impl Held {
+    fn one_of(tasks: &Arc<AtomicU64>) -> Self {
+        tasks.fetch_add(1, Ordering::Relaxed);
+        Self { tasks: Arc::clone(tasks) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tasks.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Services {
+    /// The session of a node's tasks: with functions that only plans use.
+    pub(super) fn node_state(
+        &self,
+        config: datafusion::prelude::SessionConfig,
+    ) -> Result<SessionState> {
+        let mut state = self.session_state(config, None)?;
+        state.register_udf(iceberg_transform())?;
+        Ok(state)
+    }
+
+    /// What nodes compare.
+    pub(crate) fn fingerprint(&self) -> Result<Arc<str>> {
+        let state = self.node_state(self.base_config.clone())?;
+        Ok(super::node::fingerprint(&state).into())
+    }
+}
+
+/// Lets calls of the cluster's nodes through, and does their work on another runtime.
+#[derive(Clone, Debug)]
+struct Guarded<S> {
+    inner: S,
+    auth: Arc<dyn NodeAuth>,
+    handle: Handle,
+}
+
+impl<S: NamedService> NamedService for Guarded<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Guarded<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<http::Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let signature = request.headers().get(NODE_HEADER).and_then(|value| value.to_str().ok());
+        if let Err(problem) = self.auth.check(signature) {
+            tracing::warn!(%problem, "a call was refused");
+            let refused = Status::unauthenticated(problem).into_http();
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
+        let mut inner = self.inner.clone();
+        let entered = self.handle.enter();
+        let work = SpawnedTask::spawn(async move { inner.call(request).await });
+        drop(entered);
+        Box::pin(async move {
+            let gone = |_| Ok(Status::internal("the work of a call ended early").into_http());
+            work.join().await.unwrap_or_else(gone)
+        })
+    }
+}
