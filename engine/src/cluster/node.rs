@@ -8,7 +8,7 @@ use datafusion::execution::context::SessionState;
 use tonic::transport::ClientTlsConfig;
 
 /// Changes whenever the messages of [`super::codec`] do.
-const CODEC_VERSION: u32 = 1;
+const CODEC_VERSION: u32 = 2;
 
 /// The header of a call from node to node that [`NodeAuth`] writes and checks.
 pub const NODE_HEADER: &str = "x-fjord-node";

@@ -136,11 +136,8 @@ pub(crate) fn scan_of(node: &dyn ExecutionPlan) -> Option<(&FileScanConfig, &Ice
 pub(crate) fn unshippable(config: &FileScanConfig, source: &IcebergSource) -> Option<&'static str> {
     let mut files = config.file_groups.iter().flat_map(FileGroup::files);
     let not_carried = |file: &PartitionedFile| {
-        let attached = file.extensions.get_arc::<Attached>();
-        let known = usize::from(attached.is_some());
-        file.extensions.len() > known
-            || file.ordering.is_some()
-            || attached.is_some_and(|deletes| !deletes.is_carried())
+        let known = usize::from(file.extensions.get_arc::<Attached>().is_some());
+        file.extensions.len() > known || file.ordering.is_some()
     };
     let found = [
         (source.adapters().is_none(), "a scan whose columns are not found by field id"),

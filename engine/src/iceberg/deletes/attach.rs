@@ -33,11 +33,6 @@ pub(in crate::iceberg) struct Attached {
 }
 
 impl Attached {
-    /// Whether a message carries all of it: what a partition fixes is not in one.
-    pub(in crate::iceberg) fn is_carried(&self) -> bool {
-        self.fixed.is_empty()
-    }
-
     /// The statistics of the file for a scan that reads columns which only deletes need: what its
     /// partition fixes is taken from there, as the file may omit it.
     pub(super) fn with_fixed(&self, file: Option<Arc<Statistics>>) -> Option<Arc<Statistics>> {

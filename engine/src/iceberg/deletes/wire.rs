@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
 use datafusion_proto::protobuf;
+use datafusion_proto_common::protobuf_common;
 use fjord_catalog::storage::Storage;
 
 use super::attach::{Attached, KeyGroup, StoredDeletes};
@@ -80,6 +83,17 @@ pub(in crate::iceberg) struct AttachedMessage {
     positions: Vec<u32>,
     #[prost(uint32, repeated, tag = "6")]
     equality: Vec<u32>,
+    #[prost(message, repeated, tag = "7")]
+    fixed: Vec<FixedMessage>,
+}
+
+/// What a file's partition says of a column.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in crate::iceberg) struct FixedMessage {
+    #[prost(uint64, tag = "1")]
+    column: u64,
+    #[prost(message, optional, tag = "2")]
+    value: Option<protobuf_common::ScalarValue>,
 }
 
 /// What the data files of a scan share.
@@ -107,6 +121,7 @@ impl DeletesEncoder {
             attached.positions.iter().map(|file| self.stored(file)).collect::<Result<_>>()?;
         let equality =
             attached.equality.iter().map(|group| self.group(group)).collect::<Result<_>>()?;
+        let fixed = attached.fixed.iter().map(fixed).collect::<Result<_>>()?;
         Ok(AttachedMessage {
             uri: attached.uri.clone(),
             rows: attached.rows,
@@ -114,6 +129,7 @@ impl DeletesEncoder {
             vector,
             positions,
             equality,
+            fixed,
         })
     }
 
@@ -164,12 +180,17 @@ fn place(length: usize) -> Result<u32> {
 
 fn key_column(column: &KeyColumn) -> Result<KeyColumnMessage> {
     let stored = Schema::new(vec![Arc::clone(&column.stored)]);
-    let stored = (&stored).try_into().map_err(datafusion::error::DataFusionError::from)?;
+    let stored = (&stored).try_into().map_err(DataFusionError::from)?;
     Ok(KeyColumnMessage {
         column: column.column as u64,
         path: column.path().iter().map(|at| *at as u64).collect(),
         stored: Some(stored),
     })
+}
+
+fn fixed((column, value): &(usize, ScalarValue)) -> Result<FixedMessage> {
+    let value = value.try_into().map_err(DataFusionError::from)?;
+    Ok(FixedMessage { column: *column as u64, value: Some(value) })
 }
 
 /// The deletes of a scan that came from elsewhere.
@@ -220,6 +241,7 @@ impl DecodedDeletes {
         let vector = message.vector.map(|place| at(&self.stored, place)).transpose()?;
         let positions = message.positions.iter().map(|place| at(&self.stored, *place));
         let equality = message.equality.iter().map(|place| at(&self.groups, *place));
+        let fixed = message.fixed.iter().map(decoded_fixed);
         Ok(Attached {
             uri: message.uri.clone(),
             rows: message.rows,
@@ -227,8 +249,7 @@ impl DecodedDeletes {
             vector,
             positions: positions.collect::<Result<_>>()?,
             equality: equality.collect::<Result<_>>()?,
-            // A file with any is not sent: see `Attached::is_carried`.
-            fixed: Vec::new(),
+            fixed: fixed.collect::<Result<_>>()?,
         })
     }
 }
@@ -238,10 +259,17 @@ fn at<T>(all: &[Arc<T>], place: u32) -> Result<Arc<T>> {
     found.cloned().ok_or_else(|| Error::new(ErrorKind::Corrupt, "a scan names deletes it lacks"))
 }
 
+fn decoded_fixed(message: &FixedMessage) -> Result<(usize, ScalarValue)> {
+    let lacking = || Error::new(ErrorKind::Corrupt, "a scan fixes a column to no value");
+    let value = message.value.as_ref().ok_or_else(lacking)?;
+    let value: ScalarValue = value.try_into().map_err(DataFusionError::from)?;
+    Ok((usize::try_from(message.column).map_err(|_| lacking())?, value))
+}
+
 fn decoded_column(message: &KeyColumnMessage) -> Result<KeyColumn> {
     let lacking = || Error::new(ErrorKind::Corrupt, "a scan names a key column it lacks");
     let stored = message.stored.as_ref().ok_or_else(lacking)?;
-    let stored: Schema = stored.try_into().map_err(datafusion::error::DataFusionError::from)?;
+    let stored: Schema = stored.try_into().map_err(DataFusionError::from)?;
     let field: FieldRef = stored.fields().first().cloned().ok_or_else(lacking)?;
     let index = |at: u64| usize::try_from(at).map_err(|_| lacking());
     let path = message.path.iter().map(|at| index(*at)).collect::<Result<_>>()?;
