@@ -118,13 +118,16 @@ async fn columns_that_have_changed_since_are_not_written() {
         "ALTER TABLE target ALTER b TYPE numeric(10, 1)",
         "ALTER TABLE target RENAME b TO c",
     ] {
+        // Looked up, and changed then.
+        connector.table(&public("target")).await.unwrap().unwrap();
         remote.sql(change);
         let error = insert(ROW).await.unwrap_err().to_string();
         assert!(error.contains("run the statement again"), "{change}: {error}");
         assert_eq!(remote.sql("SELECT count(*) FROM target"), "1", "{change}");
         // What is looked up now is what is there.
         let found = connector.table(&public("target")).await.unwrap().unwrap();
-        assert_eq!(found.schema().fields().len(), 2);
+        let columns: Vec<_> = found.schema().fields().iter().map(|f| f.name().clone()).collect();
+        assert_eq!(columns.join(" "), remote.sql("SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'target'::regclass AND attnum > 0"));
     }
 }
 
@@ -228,7 +231,7 @@ async fn what_a_users_text_sets_does_not_outlive_it() {
     let ctx = session(connector.as_ref(), &[]).await;
     let text = |sql: &'static str| async { connector.query(sql).await.unwrap() };
     let set =
-        "SELECT set_config('search_path', 'public', false) AS a, pg_advisory_lock(7) IS NULL AS b,
+        "SELECT set_config('search_path', 'public', false) AS a, pg_advisory_lock(7) IS NOT NULL AS b,
         set_config('TimeZone', 'Asia/Tokyo', false) AS c, 1 AS n FROM generate_series(1, 3)";
     ctx.register_table("sets", text(set).await).unwrap();
     let get = "SELECT current_setting('search_path') AS a, current_setting('TimeZone') AS b,
