@@ -237,17 +237,8 @@ fn query_fields(
     let schema = to_iceberg_schema(query, version)?;
     let mut fields: Vec<NestedField> =
         schema.as_struct().fields().iter().map(|f| NestedField::clone(f)).collect();
-    if statement.column_names.is_empty() {
-        return Ok(fields);
-    }
-    if statement.column_names.len() != fields.len() {
-        return Err(Error::invalid(format!(
-            "{} column names are given and the query yields {} columns",
-            statement.column_names.len(),
-            fields.len()
-        )));
-    }
-    for (field, name) in fields.iter_mut().zip(&statement.column_names) {
+    let count = fields.len();
+    for (field, name) in fields.iter_mut().zip(statement.names_of(count)?) {
         field.name.clone_from(name);
     }
     Ok(fields)
