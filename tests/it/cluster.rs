@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::util::pretty::pretty_format_batches;
 use fjord_engine::cluster::{ClusterOptions, Registration, remote_stages};
 use fjord_engine::{Error, ErrorKind};
@@ -104,11 +107,11 @@ async fn counted(directory: &std::path::Path) -> Option<[i64; 4]> {
 }
 
 /// The one row of a result, all of it integers.
-fn numbers(rows: &[arrow::array::RecordBatch]) -> Vec<i64> {
+fn numbers(rows: &[RecordBatch]) -> Vec<i64> {
     let row = rows.iter().find(|batch| batch.num_rows() == 1).expect("one row");
-    let whole = |column| arrow::compute::cast(column, &arrow::datatypes::DataType::Int64).unwrap();
-    let first = |column| {
-        arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&whole(column)).value(0)
+    let first = |column: &ArrayRef| {
+        let whole = cast(column, &DataType::Int64).unwrap();
+        whole.as_primitive::<Int64Type>().value(0)
     };
     row.columns().iter().map(first).collect()
 }

@@ -90,14 +90,17 @@ def outline(plan):
         if (stage := re.search(r"┌─+ (DistributedExec|Stage \d+)", line)) is not None:
             tasks = re.search(r"tasks=(\d+)", line)
             lines.append(f"  {stage.group(1)}" + (f", {'one task' if tasks.group(1) == '1' else 'many tasks'}" if tasks else ""))
+            continue
+        table = re.search(r"/(\w+)-[0-9a-f]{8}/data/", line)
+        if re.search(r"│ +t\d+: ", line):
+            # The scan of a task; the first names the table.
+            if table and " of " not in lines[-1]:
+                lines[-1] += f" of {table.group(1)}"
         elif (operator := re.search(r"│( +)(?:\[Stage (\d+)\] => )?(\w+Exec)(.*)", line)) is not None:
             depth, source, name, rest = operator.groups()
             mode = re.search(r"mode=(\w+)", rest)
-            table = re.search(r"/(\w+)-[0-9a-f]{8}/", rest)
-            more = [mode.group(1)] if mode else []
-            more += [f"of stage {source}"] if source else []
-            more += [table.group(1)] if table else []
-            lines.append("    " + depth[1:] + name + (f" ({', '.join(more)})" if more else ""))
+            lines.append("    " + depth[1:] + name + (f" ({mode.group(1)})" if mode else ""))
+            lines[-1] += f" from stage {source}" if source else f" of {table.group(1)}" if table else ""
     return "\n".join(lines)
 
 
@@ -170,6 +173,7 @@ def main():
             which = [str(number) for number in told if told[number][count].get("reason") == reason]
             print(f"measured: {count} workers, alone on the coordinator: {times} ({', '.join(which)}): {reason}")
     if given.plans:
+        # plans-tpch.txt is that of scale 1.
         most = max(counts)
         parts = [f"{suite} {number}\n" + (outline(told[number][most]["plan"]) or "  " + told[number][most].get("reason", ""))
                  for number in told if "plan" in told[number][most]]

@@ -18,25 +18,23 @@ STOP_SECONDS_MAX = 40
 class Nodes:
     """One `fjord serve` and `count` processes of `fjord worker`. `prefix` is run in front of a worker's command."""
 
-    def __init__(self, folder, raw, count, task_bytes, prefix=lambda worker: [], serve_prefix=(), more=""):
+    def __init__(self, folder, raw, count, task_bytes, prefix=lambda worker: [], log="worker"):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         config = (
-            f"[cluster]\nbytes_min = 0\ntask_bytes = {task_bytes}\n{more}\n"
+            f"[cluster]\nbytes_min = 0\ntask_bytes = {task_bytes}\n"
             f'[storage.raw]\nprefix = "file://{Path(raw).resolve()}/"\nfiles = true\n'
         )
         self.workers = []
         self.server = Server(self.folder, config)
-        if serve_prefix:
-            subprocess.run([*serve_prefix, str(self.server.pid)], check=True, stdout=subprocess.DEVNULL)
         try:
             for worker in range(count):
-                log = (self.folder / f"worker-{worker}.log").open("wb")
+                file = (self.folder / f"{log}-{worker}.log").open("wb")
                 command = [
                     *prefix(worker), BINARY, "worker", "--data-dir", str(self.folder / "data"),
                     "--coordinator", self.server.uri, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
                 ]
-                self.workers.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder))
+                self.workers.append(subprocess.Popen(command, stdout=file, stderr=file, cwd=self.folder))
             self._await_workers(count)
         except BaseException:
             self.kill()
@@ -54,7 +52,7 @@ class Nodes:
                 if cursor.fetchone()[0] >= count:
                     return
                 time.sleep(0.05)
-        raise AssertionError(f"{count} workers did not come: see {self.folder}/worker-*.log")
+        raise AssertionError(f"{count} workers did not come: see {self.folder}/*.log")
 
     def kill(self):
         for process in [*self.workers, self.server.process]:
@@ -67,7 +65,7 @@ class Nodes:
             worker.terminate()
         for worker in self.workers:
             status = worker.wait(STOP_SECONDS_MAX)
-            assert status == 0, f"a worker ended with status {status}: see {self.folder}/worker-*.log"
+            assert status == 0, f"a worker ended with status {status}: see {self.folder}/*.log"
         self.server.stop()
 
     def __enter__(self):

@@ -201,7 +201,9 @@ fn whole(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPlan>> {
     let mut stage = stage.clone();
     (stage.query_id, stage.num) = (Uuid::new_v4(), 1);
     let boundary = boundary.with_input_stage(Stage::Local(stage))?;
-    Ok(Arc::new(DistributedExec::new(boundary).with_metrics_collection(true)))
+    // Stages are shown below an operator of the head stage.
+    let head = Arc::new(CoalescePartitionsExec::new(boundary));
+    Ok(Arc::new(DistributedExec::new(head).with_metrics_collection(true)))
 }
 
 /// Encodes every stage once, so that what cannot be sent is known before anything runs: later it
