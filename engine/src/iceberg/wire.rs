@@ -261,7 +261,8 @@ pub(crate) fn decode_scan(
     let store_url: &Url = url.as_ref();
     let store = context.runtime_env().object_store(&url)?;
     let footers = FooterCache::of_process();
-    let readers = Arc::new(FooterReaderFactory::new(store, store_url, footers.clone()));
+    let readers = FooterReaderFactory::new(store, store_url, footers.clone()).reading(&file);
+    let readers = Arc::new(readers);
     let reading = |schema: TableSchema| {
         let size_hint = options.global.metadata_size_hint;
         let readers = Arc::<FooterReaderFactory>::clone(&readers);
@@ -295,7 +296,7 @@ pub(crate) fn decode_scan(
         let hidden = decode_schema(message.hidden.as_ref())?;
         let pool = Arc::clone(context.memory_pool());
         let cache = DeleteCache::of_process();
-        let loader = Loader::new(cache, footers, pool, adapters.clone());
+        let loader = Arc::new(Loader::new(cache, footers, pool, adapters.clone()));
         let whole = match hidden.fields().is_empty() {
             true => whole,
             false => reading(extended(&file, hidden.fields()).into()),

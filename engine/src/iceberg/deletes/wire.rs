@@ -32,8 +32,8 @@ pub(in crate::iceberg) struct StoredMessage {
     records: u64,
     #[prost(bool, tag = "6")]
     names_one: bool,
-    #[prost(string, tag = "7")]
-    key: String,
+    #[prost(bytes = "vec", tag = "7")]
+    key: Vec<u8>,
 }
 
 /// One column of equality deletes.
@@ -64,8 +64,8 @@ pub(in crate::iceberg) struct KeyGroupMessage {
     columns: Vec<KeyColumnMessage>,
     #[prost(message, repeated, tag = "2")]
     files: Vec<KeyFileMessage>,
-    #[prost(string, tag = "3")]
-    key: String,
+    #[prost(bytes = "vec", tag = "3")]
+    key: Vec<u8>,
 }
 
 /// The deletes of one data file; files and groups by their places in [`DeletesMessage`].
@@ -87,9 +87,9 @@ pub(in crate::iceberg) struct AttachedMessage {
     fixed: Vec<FixedMessage>,
 }
 
-/// What a file's partition says of a column.
+/// A column that only deletes need, by its place, and the value that the file's partition fixes.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(in crate::iceberg) struct FixedMessage {
+struct FixedMessage {
     #[prost(uint64, tag = "1")]
     column: u64,
     #[prost(message, optional, tag = "2")]
@@ -121,7 +121,6 @@ impl DeletesEncoder {
             attached.positions.iter().map(|file| self.stored(file)).collect::<Result<_>>()?;
         let equality =
             attached.equality.iter().map(|group| self.group(group)).collect::<Result<_>>()?;
-        let fixed = attached.fixed.iter().map(fixed).collect::<Result<_>>()?;
         Ok(AttachedMessage {
             uri: attached.uri.clone(),
             rows: attached.rows,
@@ -129,7 +128,7 @@ impl DeletesEncoder {
             vector,
             positions,
             equality,
-            fixed,
+            fixed: attached.fixed.iter().map(fixed).collect::<Result<_>>()?,
         })
     }
 
@@ -149,7 +148,7 @@ impl DeletesEncoder {
             range_end: file.range.as_ref().map(|range| range.end),
             records: file.records,
             names_one: file.names_one,
-            key: file.key.text().to_owned(),
+            key: file.key.as_bytes().to_vec(),
         });
         self.stored.insert(Arc::as_ptr(file), place);
         Ok(place)
@@ -166,7 +165,7 @@ impl DeletesEncoder {
             files.push(KeyFileMessage { stored, sequence_number: *sequence_number });
         }
         let place = place(self.message.groups.len())?;
-        let key = group.key.text().to_owned();
+        let key = group.key.as_bytes().to_vec();
         self.message.groups.push(KeyGroupMessage { columns, files, key });
         self.groups.insert(Arc::as_ptr(group), place);
         Ok(place)
@@ -186,11 +185,6 @@ fn key_column(column: &KeyColumn) -> Result<KeyColumnMessage> {
         path: column.path().iter().map(|at| *at as u64).collect(),
         stored: Some(stored),
     })
-}
-
-fn fixed((column, value): &(usize, ScalarValue)) -> Result<FixedMessage> {
-    let value = value.try_into().map_err(DataFusionError::from)?;
-    Ok(FixedMessage { column: *column as u64, value: Some(value) })
 }
 
 /// The deletes of a scan that came from elsewhere.
@@ -216,7 +210,7 @@ impl DecodedDeletes {
                     range,
                     records: file.records,
                     names_one: file.names_one,
-                    key: DeleteKey::new(file.key.clone()),
+                    key: decoded_key(&file.key)?,
                 }))
             })
             .collect::<Result<Vec<_>>>()?;
@@ -230,7 +224,7 @@ impl DecodedDeletes {
                     .iter()
                     .map(|file| Ok((at(&stored, file.stored)?, file.sequence_number)))
                     .collect::<Result<_>>()?;
-                Ok(Arc::new(KeyGroup { columns, files, key: DeleteKey::new(group.key.clone()) }))
+                Ok(Arc::new(KeyGroup { columns, files, key: decoded_key(&group.key)? }))
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { stored, groups })
@@ -241,7 +235,6 @@ impl DecodedDeletes {
         let vector = message.vector.map(|place| at(&self.stored, place)).transpose()?;
         let positions = message.positions.iter().map(|place| at(&self.stored, *place));
         let equality = message.equality.iter().map(|place| at(&self.groups, *place));
-        let fixed = message.fixed.iter().map(decoded_fixed);
         Ok(Attached {
             uri: message.uri.clone(),
             rows: message.rows,
@@ -249,7 +242,7 @@ impl DecodedDeletes {
             vector,
             positions: positions.collect::<Result<_>>()?,
             equality: equality.collect::<Result<_>>()?,
-            fixed: fixed.collect::<Result<_>>()?,
+            fixed: message.fixed.iter().map(decoded_fixed).collect::<Result<_>>()?,
         })
     }
 }
@@ -259,11 +252,21 @@ fn at<T>(all: &[Arc<T>], place: u32) -> Result<Arc<T>> {
     found.cloned().ok_or_else(|| Error::new(ErrorKind::Corrupt, "a scan names deletes it lacks"))
 }
 
+fn fixed((column, value): &(usize, ScalarValue)) -> Result<FixedMessage> {
+    let value = value.try_into().map_err(DataFusionError::from)?;
+    Ok(FixedMessage { column: *column as u64, value: Some(value) })
+}
+
 fn decoded_fixed(message: &FixedMessage) -> Result<(usize, ScalarValue)> {
-    let lacking = || Error::new(ErrorKind::Corrupt, "a scan fixes a column to no value");
+    let lacking = || Error::new(ErrorKind::Corrupt, "a scan names a fixed column it lacks");
     let value = message.value.as_ref().ok_or_else(lacking)?;
-    let value: ScalarValue = value.try_into().map_err(DataFusionError::from)?;
+    let value = value.try_into().map_err(DataFusionError::from)?;
     Ok((usize::try_from(message.column).map_err(|_| lacking())?, value))
+}
+
+fn decoded_key(bytes: &[u8]) -> Result<DeleteKey> {
+    DeleteKey::from_bytes(bytes)
+        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a scan names deletes by no key"))
 }
 
 fn decoded_column(message: &KeyColumnMessage) -> Result<KeyColumn> {
