@@ -69,14 +69,16 @@ impl Databases {
         let Some(home) = self.home.as_deref() else { return Ok(Vec::new()) };
         let mut definitions = home.definitions()?;
         definitions.retain(|definition| !is_taken(&definition.name));
-        let opened = definitions.into_iter().map(|definition| {
-            let checked = definition.check().and_then(|()| self.open(&definition));
-            checked.unwrap_or_else(|e| {
-                let name = &definition.name;
-                tracing::warn!(catalog = name, error = %e, "a catalog could not be opened");
-                ForeignCatalog::broken(definition, e.to_string())
-            })
-        });
-        Ok(opened.collect())
+        Ok(definitions.into_iter().map(|definition| self.open_kept(definition)).collect())
+    }
+
+    /// The catalog of a definition that was kept; a broken one where it cannot be opened any more.
+    pub(crate) fn open_kept(&self, definition: CatalogDefinition) -> ForeignCatalog {
+        let checked = definition.check().and_then(|()| self.open(&definition));
+        checked.unwrap_or_else(|e| {
+            let name = &definition.name;
+            tracing::warn!(catalog = name, error = %e, "a catalog could not be opened");
+            ForeignCatalog::broken(definition, e.to_string())
+        })
     }
 }
