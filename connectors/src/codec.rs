@@ -1,5 +1,6 @@
 //! Scans of live databases between processes: by the name of their catalog, never with a secret.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::internal_err;
@@ -13,7 +14,7 @@ use datafusion_proto::protobuf::PhysicalExprNode;
 use prost::Message;
 
 use crate::connector::Connectors;
-use crate::postgres::RemoteSqlExec;
+use crate::postgres::{RemoteSqlExec, RemoteWriteExec};
 
 /// A scan as it travels.
 #[derive(Clone, PartialEq, Message)]
@@ -27,11 +28,40 @@ struct ScanMessage {
     /// Filters that a join of the same stage fills.
     #[prost(message, repeated, tag = "3")]
     filters: Vec<PhysicalExprNode>,
+    /// Which database the sender means by that name.
+    #[prost(string, tag = "4")]
+    identity: String,
 }
 
-/// Whether `node` is one that [`encode`] takes.
-pub fn is_remote(node: &dyn ExecutionPlan) -> bool {
-    node.downcast_ref::<RemoteSqlExec>().is_some()
+/// A database that a plan reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RemoteDatabase {
+    /// The catalog under which it is mounted.
+    pub catalog: String,
+    /// [`crate::connector::Connector::identity`].
+    pub identity: String,
+}
+
+impl RemoteDatabase {
+    /// What processes tell each other of a database that they have mounted: the same where catalog
+    /// and identity are.
+    pub fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.catalog.to_lowercase(), &self.identity).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// The database that `node` reads, if it is one that [`encode`] takes.
+pub fn database_of(node: &dyn ExecutionPlan) -> Option<RemoteDatabase> {
+    let scan = node.downcast_ref::<RemoteSqlExec>()?;
+    Some(RemoteDatabase { catalog: scan.catalog().to_owned(), identity: scan.identity() })
+}
+
+/// Whether `node` writes the rows of its only input into a live database, in one transaction. It
+/// stays where it is.
+pub fn is_write(node: &dyn ExecutionPlan) -> bool {
+    node.downcast_ref::<RemoteWriteExec>().is_some()
 }
 
 /// Writes a scan of a live database.
@@ -55,6 +85,7 @@ pub fn encode(
             .iter()
             .map(|filter| converter.physical_expr_to_proto(filter, codec))
             .collect::<DfResult<_>>()?,
+        identity: scan.identity(),
     };
     message.encode(buffer).map_err(|e| DataFusionError::External(Box::new(e)))
 }
@@ -62,7 +93,7 @@ pub fn encode(
 /// Reads what [`encode`] wrote; the catalog is the one that this process has mounted under the name.
 ///
 /// # Errors
-/// For other bytes, and where no such catalog is mounted.
+/// For other bytes, and where no such catalog is mounted, or another database under its name.
 pub fn decode(
     bytes: &[u8],
     connectors: &dyn Connectors,
@@ -71,7 +102,7 @@ pub fn decode(
     converter: &dyn PhysicalProtoConverterExtension,
 ) -> DfResult<Arc<dyn ExecutionPlan>> {
     let message = ScanMessage::decode(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
-    let connector = connectors.connector(&message.catalog, context)?;
+    let connector = connectors.connector(&message.catalog, &message.identity, context)?;
     let node = connector.decode_scan(&message.scan)?;
     if message.filters.is_empty() {
         return Ok(node);

@@ -88,6 +88,14 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// where it is taken from.
     fn shown_options(&self) -> Vec<(String, String)>;
 
+    /// Which database this is, without a secret: the same for connectors that read the same rows by
+    /// the same names with the same rights, and for no others.
+    fn identity(&self) -> String {
+        let shown: Vec<String> =
+            self.shown_options().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("{}: {}", self.kind(), shown.join(", "))
+    }
+
     /// Connects once: what CREATE CATALOG does before it succeeds.
     ///
     /// # Errors
@@ -196,6 +204,14 @@ pub trait ConnectorKind: fmt::Debug + Send + Sync {
 /// Where a plan that was sent to another process finds its databases: by the name of a catalog,
 /// with that process's own secrets.
 pub trait Connectors: fmt::Debug + Send + Sync {
-    /// The connector mounted as `catalog`.
-    fn connector(&self, catalog: &str, context: &TaskContext) -> Result<Arc<dyn Connector>, Error>;
+    /// The connector mounted as `catalog`, whose [`Connector::identity`] is `identity`.
+    ///
+    /// # Errors
+    /// Where there is none, or another database of that name.
+    fn connector(
+        &self,
+        catalog: &str,
+        identity: &str,
+        context: &TaskContext,
+    ) -> Result<Arc<dyn Connector>, Error>;
 }

@@ -1,6 +1,7 @@
 //! The error of this crate: what a foreign system or a file refused, and which one.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use datafusion::error::DataFusionError;
 
@@ -103,8 +104,23 @@ impl std::error::Error for Error {
     }
 }
 
+/// What is put before an error that leaves its process as text.
+static TAG: OnceLock<fn(ErrorKind) -> String> = OnceLock::new();
+
+/// From now on the errors of this process carry what `tag` says of their kind, as context: another
+/// process gets them as texts.
+pub fn tag_kinds(tag: fn(ErrorKind) -> String) {
+    // The first one stays: whoever calls again means the same.
+    let _set = TAG.set(tag);
+}
+
 impl From<Error> for DataFusionError {
     fn from(e: Error) -> Self {
-        DataFusionError::External(Box::new(e))
+        let tag = TAG.get().map(|tag| tag(e.kind));
+        let e = DataFusionError::External(Box::new(e));
+        match tag {
+            Some(tag) => DataFusionError::Context(tag, Box::new(e)),
+            None => e,
+        }
     }
 }

@@ -188,23 +188,28 @@ impl From<fjord_catalog::Error> for Error {
     }
 }
 
+impl From<fjord_connectors::ErrorKind> for ErrorKind {
+    fn from(kind: fjord_connectors::ErrorKind) -> Self {
+        use fjord_connectors::ErrorKind as C;
+        match kind {
+            C::Invalid => Self::Invalid,
+            C::NotFound => Self::NotFound,
+            C::Corrupt => Self::Corrupt,
+            C::Unavailable => Self::Unavailable,
+            C::LimitExceeded => Self::LimitExceeded,
+            C::AlreadyExists => Self::AlreadyExists,
+            C::Unsupported => Self::Unsupported,
+            C::PermissionDenied => Self::PermissionDenied,
+            C::Conflict => Self::Conflict,
+            C::Value => Self::Execution,
+            _ => Self::Bug,
+        }
+    }
+}
+
 impl From<&fjord_connectors::Error> for Error {
     fn from(e: &fjord_connectors::Error) -> Self {
-        use fjord_connectors::ErrorKind as C;
-        let kind = match e.kind() {
-            C::Invalid => ErrorKind::Invalid,
-            C::NotFound => ErrorKind::NotFound,
-            C::Corrupt => ErrorKind::Corrupt,
-            C::Unavailable => ErrorKind::Unavailable,
-            C::LimitExceeded => ErrorKind::LimitExceeded,
-            C::AlreadyExists => ErrorKind::AlreadyExists,
-            C::Unsupported => ErrorKind::Unsupported,
-            C::PermissionDenied => ErrorKind::PermissionDenied,
-            C::Conflict => ErrorKind::Conflict,
-            C::Value => ErrorKind::Execution,
-            _ => ErrorKind::Bug,
-        };
-        Error::new(kind, e.to_string())
+        Error::new(e.kind().into(), e.to_string())
     }
 }
 
@@ -217,16 +222,33 @@ static TRAVELS: AtomicBool = AtomicBool::new(false);
 /// From now on errors carry their kind in a form that survives the way to another process.
 pub(crate) fn tag_kinds() {
     TRAVELS.store(true, Ordering::Relaxed);
+    fjord_connectors::error::tag_kinds(|kind| {
+        format!("{KIND_TAG}{}", ErrorKind::from(kind).name())
+    });
+}
+
+/// Whether `e` is an error of ours that has left its process, or is about to.
+pub(crate) fn has_travelled(e: &(dyn std::error::Error + 'static)) -> bool {
+    let e = e.downcast_ref::<DataFusionError>();
+    matches!(e, Some(DataFusionError::Context(tag, _)) if tag.starts_with(KIND_TAG))
 }
 
 impl From<Error> for DataFusionError {
-    fn from(e: Error) -> Self {
-        let tag = TRAVELS.load(Ordering::Relaxed).then(|| format!("{KIND_TAG}{}", e.kind.name()));
-        let e = DataFusionError::External(Box::new(e));
-        match tag {
-            Some(tag) => DataFusionError::Context(tag, Box::new(e)),
-            None => e,
+    fn from(mut e: Error) -> Self {
+        if !TRAVELS.load(Ordering::Relaxed) {
+            return DataFusionError::External(Box::new(e));
         }
+        // A library's error that is only passed on travels as what it is: that another worker was
+        // lost is still to be seen.
+        let source = e.source.take().map(|source| source.downcast::<DataFusionError>());
+        match source {
+            Some(Ok(library)) if without_wrapping(&library) == e.message => return *library,
+            Some(Ok(library)) => e.source = Some(library),
+            Some(Err(other)) => e.source = Some(other),
+            None => {}
+        }
+        let tag = format!("{KIND_TAG}{}", e.kind.name());
+        DataFusionError::Context(tag, Box::new(DataFusionError::External(Box::new(e))))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
@@ -27,24 +27,41 @@ pub(crate) fn halting(
     plan: Arc<dyn ExecutionPlan>,
     switch: &Switch,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let halting = plan.transform_up(|node| {
-        if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
-            && let Some(filter) = join.filter()
-        {
-            let builder = NestedLoopJoinExecBuilder::from(join);
-            let join = builder.with_filter(Some(halted_by(filter, switch))).build()?;
-            return Ok(Transformed::yes(Arc::new(join) as _));
-        }
-        if let Some(join) = node.downcast_ref::<HashJoinExec>()
-            && let Some(filter) = join.filter()
-        {
-            let builder = HashJoinExecBuilder::from(join);
-            let join = builder.with_filter(Some(halted_by(filter, switch))).build()?;
-            return Ok(Transformed::yes(Arc::new(join) as _));
-        }
-        Ok(Transformed::no(node))
+    Ok(plan.transform_up(|node| halted(node, switch))?.data)
+}
+
+/// The same of the operators above those that `ends` names, which are somebody else's to end.
+pub(crate) fn halting_above(
+    plan: Arc<dyn ExecutionPlan>,
+    switch: &Switch,
+    ends: impl Fn(&Arc<dyn ExecutionPlan>) -> bool,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let halting = plan.transform_down(|node| match ends(&node) {
+        true => Ok(Transformed::new(node, false, TreeNodeRecursion::Jump)),
+        false => halted(node, switch),
     })?;
     Ok(halting.data)
+}
+
+fn halted(
+    node: Arc<dyn ExecutionPlan>,
+    switch: &Switch,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
+        && let Some(filter) = join.filter()
+    {
+        let builder = NestedLoopJoinExecBuilder::from(join);
+        let join = builder.with_filter(Some(halted_by(filter, switch))).build()?;
+        return Ok(Transformed::yes(Arc::new(join) as _));
+    }
+    if let Some(join) = node.downcast_ref::<HashJoinExec>()
+        && let Some(filter) = join.filter()
+    {
+        let builder = HashJoinExecBuilder::from(join);
+        let join = builder.with_filter(Some(halted_by(filter, switch))).build()?;
+        return Ok(Transformed::yes(Arc::new(join) as _));
+    }
+    Ok(Transformed::no(node))
 }
 
 fn halted_by(filter: &JoinFilter, switch: &Switch) -> JoinFilter {

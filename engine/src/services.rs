@@ -2,10 +2,9 @@
 //! one place that builds a DataFusion session.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use chrono::{DateTime, Utc};
-use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -15,7 +14,6 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 use fjord_catalog::catalog::Catalog;
 use fjord_catalog::storage::Storage;
-use fjord_connectors::connector::{Connector, Connectors};
 use fjord_connectors::relation::FileRelation;
 
 use crate::cluster::{Cluster, ClusterOptions};
@@ -123,9 +121,10 @@ impl Services {
     }
 
     /// Becomes a coordinator.
-    pub(crate) fn coordinate(&self, options: ClusterOptions) -> Result<Arc<Cluster>> {
+    pub(crate) fn coordinate(self: &Arc<Self>, options: ClusterOptions) -> Result<Arc<Cluster>> {
         let (fingerprint, storage) = (self.fingerprint()?, self.storage.clone());
-        let cluster = Arc::new(Cluster::new(options, fingerprint, storage));
+        let itself: Weak<Self> = Arc::downgrade(self);
+        let cluster = Arc::new(Cluster::new(options, fingerprint, storage, itself));
         self.cluster.set(Arc::clone(&cluster)).map_err(|_| {
             Error::new(ErrorKind::AlreadyExists, "the engine coordinates a cluster already")
         })?;
@@ -248,23 +247,6 @@ impl Services {
                 not_mounted(name, &known)
             }
         })
-    }
-}
-
-/// Where a plan that came from another process finds the databases of this one.
-impl Connectors for Services {
-    fn connector(
-        &self,
-        catalog: &str,
-        _context: &TaskContext,
-    ) -> Result<Arc<dyn Connector>, fjord_connectors::Error> {
-        let missing = |message: String| {
-            fjord_connectors::Error::new(fjord_connectors::ErrorKind::NotFound, message)
-        };
-        let Some(found) = self.foreign(catalog) else {
-            return Err(missing(format!("no database is mounted as catalog \"{catalog}\" here")));
-        };
-        found.connector().map(Arc::clone).map_err(|e| missing(e.to_string()))
     }
 }
 

@@ -112,7 +112,7 @@ pub(crate) struct WorkerArgs {
     /// Where plans are taken; port 0 takes a free one
     #[arg(long, env = "FJORD_WORKER_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
-    /// What others call this worker, such as grpc://worker-1:32011 [default: where it listens]
+    /// What others call this worker, such as `grpc://worker-1:32011` [default: where it listens]
     #[arg(long, env = "FJORD_WORKER_ADVERTISE", value_name = "ADDR")]
     pub(crate) advertise: Option<String>,
     /// Where health, readiness and metrics are served; port 0 takes a free one

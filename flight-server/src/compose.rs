@@ -11,7 +11,7 @@ use fjord_catalog::rest::{Rest, Vending};
 use fjord_catalog::storage::s3::{self, S3Options};
 use fjord_catalog::storage::{Storage, VendedStores};
 use fjord_connectors::connector::{self, ConnectorOptions};
-use fjord_engine::cluster::{ClusterOptions, NodeAuth};
+use fjord_engine::cluster::ClusterOptions;
 use fjord_engine::engine::{Engine, EngineOptions};
 use fjord_engine::foreign::Databases;
 use fjord_engine::foreign::definition::METADATA_TTL;
@@ -19,7 +19,7 @@ use fjord_engine::queries::{QueriesOptions, QueryLimits, QueryObserver};
 use fjord_engine::session::{Session, SessionOptions};
 
 use crate::cli::Settings;
-use crate::cluster::{ClusterSecret, Desk, http_url};
+use crate::cluster::{Desk, Membership, http_url};
 use crate::config::{
     CatalogConfig, CatalogKind, ConfigError, DatabaseConfig, LimitsConfig, MemoryLimit, RestConfig,
     StorageConfig, StoragePlace,
@@ -84,17 +84,12 @@ impl Lakehouse {
             storage: storage.clone(),
             file_relations: fjord_connectors::file_relations(),
             queries,
-            databases: Databases {
-                kinds: fjord_connectors::connector_kinds(),
-                home: Some(Arc::new(KeptCatalogs::new(&data_dir).beside(own_secrets(settings)))),
-                optimizer_rules: fjord_connectors::optimizer_rules(),
-                physical_optimizer_rules: fjord_connectors::physical_optimizer_rules(),
-            },
+            databases: databases(settings, &data_dir),
         })?;
         let mut lakehouse = Self { engine, data_dir, embedded: Vec::new() };
         for catalog in catalogs(&settings.file.catalogs) {
             if let CatalogKind::Database(config) = &catalog.kind {
-                lakehouse.mount_database(&settings.origin, &catalog.name, config)?;
+                mount_database(&lakehouse.engine, &settings.origin, &catalog.name, config)?;
                 continue;
             }
             lakehouse.mount(&catalog, &storage, tables, &settings.file.storage).await?;
@@ -141,38 +136,6 @@ impl Lakehouse {
         let catalog =
             Catalog::new(config.name.as_str(), Arc::new(embedded), storage.clone(), warehouse_uri);
         self.engine.mount(catalog)?;
-        Ok(())
-    }
-
-    /// Nothing is asked of the database yet: one that is down keeps nobody from starting.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] for options that the connector refuses.
-    fn mount_database(&self, file: &str, name: &str, config: &DatabaseConfig) -> Result<()> {
-        let refused = |problem: String| {
-            let key = format!("catalog.{name}");
-            // Connectors say which option it is, in backticks, and which catalog.
-            let problem = problem.trim_start_matches(&format!("catalog {name:?}: "));
-            let option = problem.split_once("option `").and_then(|(_, rest)| rest.split_once('`'));
-            let key = option.map_or(key.clone(), |(option, _)| format!("{key}.{option}"));
-            ConfigError::new(file, key, problem)
-        };
-        let kinds = fjord_connectors::connector_kinds();
-        let kind = kinds.iter().find(|kind| kind.name() == config.kind);
-        let kind = kind.ok_or_else(|| refused(format!("no kind {:?}", config.kind)))?;
-        let secrets = config.secrets.iter().map(|(key, (secret, reference))| {
-            let value = secret.expose().to_owned();
-            (key.clone(), connector::Secret { value, reference: reference.clone() })
-        });
-        let connector = kind
-            .open(ConnectorOptions {
-                catalog: name.to_owned(),
-                options: config.options.clone(),
-                secrets: secrets.collect(),
-                metadata_ttl: METADATA_TTL,
-            })
-            .map_err(|e| refused(e.to_string()))?;
-        self.engine.mount_database(name, connector)?;
         Ok(())
     }
 
@@ -246,15 +209,13 @@ impl Lakehouse {
     /// Becomes the coordinator of a cluster, at whose desk workers register.
     pub(crate) fn open_desk(&self, settings: &Settings) -> Result<Desk> {
         let config = &settings.file.cluster;
-        let auth: Arc<dyn NodeAuth> = match &config.secret {
-            Some(secret) => Arc::new(ClusterSecret::configured(secret)?),
-            None => Arc::new(ClusterSecret::open_or_make(&self.data_dir)?),
-        };
+        let auth = Membership::open(&settings.file, &self.data_dir)?;
         let mut options = ClusterOptions::new(Arc::clone(&auth));
         options.workers =
             config.workers.iter().map(|worker| http_url(worker)).collect::<Result<_>>()?;
         options.bytes_min = config.bytes_min.unwrap_or(options.bytes_min);
         options.task_bytes = config.task_bytes.unwrap_or(options.task_bytes);
+        options.coordinator_works = config.coordinator_works;
         let cluster = self.engine.coordinate(options)?;
         Desk::open(self.engine.clone(), cluster, auth, &self.data_dir)
     }
@@ -269,8 +230,50 @@ impl Lakehouse {
     }
 }
 
-/// The engine of a worker, and its data directory: stores and memory, no catalogs. What it reads and
-/// writes comes with the plans of its coordinator.
+/// Nothing is asked of the database yet: one that is down keeps nobody from starting.
+///
+/// # Errors
+/// A [`ConfigError`] for options that the connector refuses.
+fn mount_database(engine: &Engine, file: &str, name: &str, config: &DatabaseConfig) -> Result<()> {
+    let refused = |problem: String| {
+        let key = format!("catalog.{name}");
+        // Connectors say which option it is, in backticks, and which catalog.
+        let problem = problem.trim_start_matches(&format!("catalog {name:?}: "));
+        let option = problem.split_once("option `").and_then(|(_, rest)| rest.split_once('`'));
+        let key = option.map_or(key.clone(), |(option, _)| format!("{key}.{option}"));
+        ConfigError::new(file, key, problem)
+    };
+    let kinds = fjord_connectors::connector_kinds();
+    let kind = kinds.iter().find(|kind| kind.name() == config.kind);
+    let kind = kind.ok_or_else(|| refused(format!("no kind {:?}", config.kind)))?;
+    let secrets = config.secrets.iter().map(|(key, (secret, reference))| {
+        let value = secret.expose().to_owned();
+        (key.clone(), connector::Secret { value, reference: reference.clone() })
+    });
+    let connector = kind
+        .open(ConnectorOptions {
+            catalog: name.to_owned(),
+            options: config.options.clone(),
+            secrets: secrets.collect(),
+            metadata_ttl: METADATA_TTL,
+        })
+        .map_err(|e| refused(e.to_string()))?;
+    engine.mount_database(name, connector)?;
+    Ok(())
+}
+
+/// Which databases there may be, and where those are kept that statements make.
+fn databases(settings: &Settings, data_dir: &Path) -> Databases {
+    Databases {
+        kinds: fjord_connectors::connector_kinds(),
+        home: Some(Arc::new(KeptCatalogs::new(data_dir).beside(own_secrets(settings)))),
+        optimizer_rules: fjord_connectors::optimizer_rules(),
+        physical_optimizer_rules: fjord_connectors::physical_optimizer_rules(),
+    }
+}
+
+/// The engine of a worker, and its data directory: stores, memory, and the databases that it can
+/// open; no catalogs of tables. What it reads and writes comes with the plans of its coordinator.
 pub(crate) fn worker_engine(settings: &Settings) -> Result<(Engine, PathBuf)> {
     let data_dir = make_directory(&settings.data_dir)?;
     let engine = Engine::try_new(EngineOptions {
@@ -280,8 +283,14 @@ pub(crate) fn worker_engine(settings: &Settings) -> Result<(Engine, PathBuf)> {
         storage: stores(Storage::local(), &settings.file.storage)?,
         file_relations: fjord_connectors::file_relations(),
         queries: QueriesOptions::default(),
-        databases: Databases::default(),
+        databases: databases(settings, &data_dir),
     })?;
+    for catalog in &settings.file.catalogs {
+        if let CatalogKind::Database(config) = &catalog.kind {
+            mount_database(&engine, &settings.origin, &catalog.name, config)?;
+        }
+    }
+    engine.mount_kept_databases()?;
     Ok((engine, data_dir))
 }
 
@@ -369,7 +378,8 @@ fn file_uri(path: &Path) -> Result<String> {
     Ok(format!("file://{path}"))
 }
 
-fn limit_bytes(limit: MemoryLimit) -> usize {
+/// A limit of the configuration in bytes.
+pub(crate) fn limit_bytes(limit: MemoryLimit) -> usize {
     let bytes = match limit {
         MemoryLimit::Bytes(bytes) => bytes,
         MemoryLimit::Percent(percent) => {

@@ -103,6 +103,8 @@ impl Lake {
             file_relations: fjord_connectors::file_relations(),
             databases: Databases {
                 kinds: fjord_connectors::connector_kinds(),
+                optimizer_rules: fjord_connectors::optimizer_rules(),
+                physical_optimizer_rules: fjord_connectors::physical_optimizer_rules(),
                 ..Databases::default()
             },
             queries: QueriesOptions::default(),

@@ -6,3 +6,4 @@ pub mod postgres;
 pub mod lake;
 pub mod slt;
 pub mod workers;
+pub mod server;

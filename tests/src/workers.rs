@@ -166,10 +166,29 @@ impl Workers {
     /// # Errors
     /// As [`WorkerProcess::start`].
     pub fn start(count: usize) -> Result<Self> {
+        Self::start_with(count, |_, _| Ok(()))
+    }
+
+    /// The same, each with other flags; they share the directory.
+    ///
+    /// # Errors
+    /// As [`WorkerProcess::start`], and those of `set_up`.
+    pub fn start_with(
+        count: usize,
+        set_up: impl Fn(&Path, &mut Command) -> Result<()>,
+    ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let auth: Arc<dyn NodeAuth> = Arc::new(ClusterSecret::open_or_make(directory.path())?);
         let processes = (0..count)
-            .map(|i| WorkerProcess::start(directory.path(), &format!("worker-{i}")))
+            .map(|i| {
+                let mut outcome = Ok(());
+                let name = format!("worker-{i}");
+                let worker = WorkerProcess::start_with(directory.path(), &name, |command| {
+                    command.arg("--unregistered");
+                    outcome = set_up(directory.path(), command);
+                });
+                outcome.and(worker)
+            })
             .collect::<Result<_>>()?;
         Ok(Self { processes, auth, _directory: directory })
     }

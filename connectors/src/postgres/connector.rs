@@ -64,6 +64,10 @@ impl Connector for PostgresConnector {
         self.database.settings().shown.clone()
     }
 
+    fn identity(&self) -> String {
+        self.database.settings().identity()
+    }
+
     async fn check(&self) -> Result<(), Error> {
         let lease = self.database.begin_lookup().await?;
         self.database.end_read(lease).await

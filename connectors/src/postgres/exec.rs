@@ -111,6 +111,11 @@ impl RemoteSqlExec {
         &self.spec.catalog
     }
 
+    /// Which database that is.
+    pub(crate) fn identity(&self) -> String {
+        self.database.settings().identity()
+    }
+
     /// The query that the database answers.
     pub fn sql(&self) -> String {
         self.spec.to_sql()

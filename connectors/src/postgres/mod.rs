@@ -47,6 +47,7 @@ pub use exec::RemoteSqlExec;
 pub use federate::Federate;
 #[doc(hidden)]
 pub use options::Rules;
+pub use write::RemoteWriteExec;
 
 /// The kind `postgres`.
 #[derive(Debug, Default)]

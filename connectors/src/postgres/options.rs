@@ -116,6 +116,11 @@ impl Settings {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
 
+    /// The database, and as whom it is read: what is seen of rows depends on that.
+    pub(super) fn identity(&self) -> String {
+        format!("{KIND}://{}@{}", self.user, self.place())
+    }
+
     pub(super) fn try_new(given: ConnectorOptions, rules: Rules) -> Result<Self, Error> {
         let ConnectorOptions { catalog, options, mut secrets, metadata_ttl } = given;
         let reader = Reader { catalog: &catalog, options: &options };

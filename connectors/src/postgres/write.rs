@@ -43,7 +43,7 @@ pub(super) struct Target {
 
 /// Writes its input, and yields how many rows that were. Runs once.
 #[derive(Debug)]
-pub(super) struct RemoteWriteExec {
+pub struct RemoteWriteExec {
     database: Arc<Database>,
     target: Target,
     input: Arc<dyn ExecutionPlan>,

@@ -8,6 +8,7 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion_distributed::NetworkBoundaryExt;
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use super::exec::Work;
 use super::failure::is_lost_worker;
 use super::place::{Placement, Spread, place};
 use crate::error::{Error, ErrorKind};
-use crate::halting::halting;
+use crate::halting::{halting, halting_above};
 use crate::iceberg::write::delete_files;
 
 /// Attempts at one statement.
@@ -38,7 +39,7 @@ struct Failed {
 /// Runs `first`, and what must take its place.
 pub(super) async fn run(
     work: Arc<Work>,
-    first: Option<Spread>,
+    first: Option<Box<Spread>>,
     context: Arc<TaskContext>,
     rows: Rows,
 ) -> DfResult<()> {
@@ -76,7 +77,7 @@ pub(super) async fn run(
 async fn run_here(work: &Work, context: Arc<TaskContext>, rows: Rows) -> DfResult<()> {
     let plan = reset_plan_states(Arc::clone(&work.local))?;
     let plan = match &work.switch {
-        Some(switch) => halting(plan, switch).map_err(DataFusionError::from)?,
+        Some(switch) => halting(plan, switch)?,
         None => plan,
     };
     let mut stream = execute_stream(plan, context)?;
@@ -96,8 +97,15 @@ async fn attempt_at(
 ) -> Result<(), Failed> {
     let failed = |error| Failed { error, is_seen: false };
     let task = TaskContext::from(&spread.state).with_runtime(context.runtime_env());
-    work.note(&spread.plan);
-    let stream = execute_stream(Arc::clone(&spread.plan), Arc::new(task)).map_err(failed)?;
+    let plan = Arc::clone(&spread.plan);
+    let plan = match &work.switch {
+        // What is sent is ended by the worker that has it.
+        Some(switch) => halting_above(plan, switch, |node| node.is_network_boundary()),
+        None => Ok(plan),
+    };
+    let plan = plan.map_err(failed)?;
+    work.note(&plan);
+    let stream = execute_stream(plan, Arc::new(task)).map_err(failed)?;
     match &work.write {
         None => hand_out(stream, rows).await,
         Some(write) => {

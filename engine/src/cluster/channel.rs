@@ -11,11 +11,12 @@ use datafusion::common::exec_datafusion_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion_distributed::{ChannelResolver, GetWorkerInfoRequest, WorkerChannel, grpc};
 use tonic::body::Body;
+use tonic::codegen::http::HeaderValue;
 use tonic::codegen::{Service, http};
 use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
-use super::node::{NODE_HEADER, NodeAuth};
+use super::node::{NODE_HEADER, NodeAuth, VERSION_HEADER, is_encrypted, spelt};
 use crate::error::{Error, ErrorKind};
 
 /// A connection without traffic is asked so often whether somebody is there…
@@ -68,11 +69,26 @@ impl Channels {
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES * 2)
             .tcp_nodelay(true);
-        if let Some(tls) = self.auth.tls() {
-            endpoint = endpoint.tls_config(tls).map_err(failed)?;
+        let tls = self.auth.tls().map_err(|problem| Error::new(ErrorKind::Invalid, problem))?;
+        match (tls, is_encrypted(url)) {
+            (Some(tls), true) => endpoint = endpoint.tls_config(tls).map_err(failed)?,
+            (None, false) => {}
+            (Some(_), false) => {
+                let address = spelt(url);
+                let problem = format!(
+                    "worker {address} is not encrypted, and this cluster is: give it [tls] and cluster.ca"
+                );
+                return Err(Error::new(ErrorKind::Invalid, problem).into());
+            }
+            (None, true) => {
+                let address = spelt(url);
+                let problem = format!("worker {address} is encrypted: cluster.ca is missing here");
+                return Err(Error::new(ErrorKind::Invalid, problem).into());
+            }
         }
         let channel = endpoint.connect().await.map_err(failed)?;
-        let signed = Signed { channel, auth: Arc::clone(&self.auth) };
+        let version = self.fingerprint.parse().ok();
+        let signed = Signed { channel, auth: Arc::clone(&self.auth), version };
         let channel = grpc::BoxCloneSyncChannel::new(signed);
         let mut client = grpc::create_worker_client(channel.clone());
         let asked = client.get_worker_info(GetWorkerInfoRequest {});
@@ -110,11 +126,12 @@ impl ChannelResolver for Channels {
     }
 }
 
-/// Signs every call.
+/// Signs every call, and says which version makes it.
 #[derive(Clone, Debug)]
 struct Signed {
     channel: Channel,
     auth: Arc<dyn NodeAuth>,
+    version: Option<HeaderValue>,
 }
 
 impl Service<http::Request<Body>> for Signed {
@@ -130,6 +147,9 @@ impl Service<http::Request<Body>> for Signed {
         // Without a signature the other side refuses the call, and says so.
         if let Ok(signature) = self.auth.sign().parse() {
             drop(request.headers_mut().insert(NODE_HEADER, signature));
+        }
+        if let Some(version) = &self.version {
+            drop(request.headers_mut().insert(VERSION_HEADER, version.clone()));
         }
         self.channel.call(request)
     }

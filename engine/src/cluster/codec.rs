@@ -13,6 +13,8 @@ use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::spec::TableMetadata;
 use fjord_catalog::storage::Storage;
 use fjord_catalog::table::Table;
+use fjord_connectors::codec;
+use fjord_connectors::connector::Connectors;
 use prost::Message;
 
 use crate::hand::{HandExec, Handing, ListLengths};
@@ -33,20 +35,23 @@ const NOT_FOR_WRITERS: [&str; 7] = [
 /// An operator.
 #[derive(Clone, PartialEq, prost::Message)]
 struct NodeMessage {
-    #[prost(oneof = "Node", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5")]
     node: Option<Node>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
 enum Node {
     #[prost(message, tag = "1")]
-    Scan(ScanMessage),
+    Scan(Box<ScanMessage>),
     #[prost(enumeration = "HandMessage", tag = "2")]
     Hand(i32),
     #[prost(message, tag = "3")]
     Conform(ConformMessage),
     #[prost(message, tag = "4")]
     Write(WriteMessage),
+    /// What the connectors' own codec makes of a scan.
+    #[prost(bytes = "vec", tag = "5")]
+    Remote(Vec<u8>),
 }
 
 /// How batches are handed on.
@@ -83,6 +88,7 @@ struct WriteMessage {
 /// Encodes and decodes the operators of this crate.
 pub(super) struct FjordCodec {
     storage: Storage,
+    databases: Option<Arc<dyn Connectors>>,
 }
 
 impl fmt::Debug for FjordCodec {
@@ -92,9 +98,16 @@ impl fmt::Debug for FjordCodec {
 }
 
 impl FjordCodec {
-    /// Decoded operators read and write on `storage`.
+    /// Decoded operators read and write on `storage`, and know no database.
     pub(super) fn new(storage: Storage) -> Self {
-        Self { storage }
+        Self { storage, databases: None }
+    }
+
+    /// Decoded scans of databases read from `databases`.
+    #[must_use]
+    pub(super) fn with_databases(mut self, databases: Arc<dyn Connectors>) -> Self {
+        self.databases = Some(databases);
+        self
     }
 }
 
@@ -106,7 +119,7 @@ impl PhysicalExtensionCodec for FjordCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
         let message = if let Some((config, source)) = scan_of(node.as_ref()) {
-            Node::Scan(encode_scan(config, source, self, converter)?)
+            Node::Scan(Box::new(encode_scan(config, source, self, converter)?))
         } else if let Some(hand) = node.downcast_ref::<HandExec>() {
             Node::Hand(i32::from(match hand.handing() {
                 Handing::Rows(_) => HandMessage::Rows,
@@ -119,6 +132,10 @@ impl PhysicalExtensionCodec for FjordCodec {
             Node::Conform(ConformMessage { schema: Some(schema.as_ref().try_into()?), floor })
         } else if let Some(write) = node.downcast_ref::<IcebergWriteExec>() {
             Node::Write(encode_write(write.table())?)
+        } else if codec::database_of(node.as_ref()).is_some() {
+            let mut scan = Vec::new();
+            codec::encode(&node, &mut scan, self, converter)?;
+            Node::Remote(scan)
         } else {
             return not_impl_err!("{} does not run on workers", node.name());
         };
@@ -155,6 +172,10 @@ impl PhysicalExtensionCodec for FjordCodec {
             Some(Node::Write(write)) => {
                 Ok(write_planned(only(inputs)?, &decode_table(write)?, &self.storage)?)
             }
+            Some(Node::Remote(scan)) => match &self.databases {
+                Some(known) => codec::decode(&scan, known.as_ref(), context, self, converter),
+                None => internal_err!("a scan of a database was sent to where none is known"),
+            },
             None => internal_err!("an operator of another version"),
         }
     }

@@ -42,7 +42,7 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(crate) struct ClusterExec {
     work: Arc<Work>,
-    first: Mutex<Option<Spread>>,
+    first: Mutex<Option<Box<Spread>>>,
     workers: usize,
     stages: usize,
     properties: Arc<PlanProperties>,
@@ -53,7 +53,7 @@ impl ClusterExec {
     pub(crate) fn new(
         cluster: Arc<Cluster>,
         local: Arc<dyn ExecutionPlan>,
-        spread: Spread,
+        spread: Box<Spread>,
         state: Arc<SessionState>,
         write: Option<UncommittedWrite>,
         (switch, query_id): (Option<Switch>, Option<Uuid>),

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use datafusion::error::DataFusionError;
 use tonic::{Code, Status};
 
-use crate::error::Error;
+use crate::error::{Error, has_travelled};
 
 /// What the transport says when the other side is gone. A worker that reads from another one tells
 /// of it in words alone.
@@ -40,7 +40,8 @@ pub(super) fn is_lost_worker(error: &DataFusionError) -> bool {
             }
         }
         // An error of the statement may quote anything.
-        is_ours |= inner.is::<Error>();
+        is_ours |=
+            inner.is::<Error>() || inner.is::<fjord_connectors::Error>() || has_travelled(inner);
         cause = inner.source();
     }
     !is_ours && is_told(&error.to_string())
@@ -77,6 +78,16 @@ mod tests {
             DataFusionError::Execution("division by zero".to_owned()),
             DataFusionError::External(Box::new(Status::unauthenticated("no secret"))),
             Error::new(ErrorKind::Execution, "cannot cast 'broken pipe' to int").into(),
+            fjord_connectors::Error::new(
+                fjord_connectors::ErrorKind::Unavailable,
+                "catalog \"pg\": connection closed",
+            )
+            .into(),
+            // As it comes from a worker: a database of it is down, not the worker.
+            DataFusionError::Context(
+                "fjord-error-kind:unavailable".to_owned(),
+                Box::new(DataFusionError::External("catalog \"pg\": connection refused".into())),
+            ),
         ];
         for e in wrong {
             assert!(!is_lost_worker(&e), "{e}");

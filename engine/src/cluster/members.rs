@@ -1,13 +1,15 @@
 //! A cluster as its coordinator has it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fjord_catalog::storage::Storage;
+use fjord_connectors::connector::Connectors;
 use futures::future::join_all;
 use url::Url;
 
 use super::channel::Channels;
+use super::codec::FjordCodec;
 use super::node::NodeAuth;
 use super::registry::{Registration, Registry, WorkerInfo};
 use super::stages::{StageInfo, Stages};
@@ -27,6 +29,9 @@ pub struct ClusterOptions {
     pub bytes_min: u64,
     /// What one task reads, in bytes: a scan of twice as much has two tasks.
     pub task_bytes: u64,
+    /// Whether the coordinator does by itself what workers could do: small queries, and all of it
+    /// where no worker serves.
+    pub coordinator_works: bool,
 }
 
 impl ClusterOptions {
@@ -38,7 +43,7 @@ impl ClusterOptions {
     /// With a secret, no workers yet, and the defaults.
     pub fn new(auth: Arc<dyn NodeAuth>) -> Self {
         let (bytes_min, task_bytes) = (Self::BYTES_MIN, Self::TASK_BYTES);
-        Self { auth, workers: Vec::new(), bytes_min, task_bytes }
+        Self { auth, workers: Vec::new(), bytes_min, task_bytes, coordinator_works: true }
     }
 }
 
@@ -48,17 +53,29 @@ pub struct Cluster {
     options: ClusterOptions,
     fingerprint: Arc<str>,
     storage: Storage,
+    /// Whoever has them has the cluster.
+    databases: Weak<dyn Connectors>,
     registry: Registry,
     channels: Channels,
     stages: Stages,
 }
 
 impl Cluster {
-    pub(crate) fn new(options: ClusterOptions, fingerprint: Arc<str>, storage: Storage) -> Self {
+    pub(crate) fn new(
+        options: ClusterOptions,
+        fingerprint: Arc<str>,
+        storage: Storage,
+        databases: Weak<dyn Connectors>,
+    ) -> Self {
         let registry = Registry::new(&options.workers);
         let channels = Channels::new(Arc::clone(&options.auth), Arc::clone(&fingerprint));
         let stages = Stages::default();
-        Self { options, fingerprint, storage, registry, channels, stages }
+        Self { options, fingerprint, storage, databases, registry, channels, stages }
+    }
+
+    /// Version, codec, functions and settings, which nodes compare.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Takes what a worker says of itself; whether it is new. Whoever calls has checked that it
@@ -106,13 +123,18 @@ impl Cluster {
         &self.channels
     }
 
-    pub(super) fn storage(&self) -> &Storage {
-        &self.storage
+    /// The operators of a plan as messages, and back.
+    pub(super) fn codec(&self) -> FjordCodec {
+        let codec = FjordCodec::new(self.storage.clone());
+        match self.databases.upgrade() {
+            Some(databases) => codec.with_databases(databases),
+            None => codec,
+        }
     }
 
-    /// The workers that take tasks.
-    pub(super) fn serving(&self) -> Vec<Url> {
-        self.registry.serving()
+    /// The workers that take tasks and have `databases` mounted.
+    pub(super) fn serving(&self, databases: &[u64]) -> Vec<Url> {
+        self.registry.serving(databases)
     }
 
     /// Asks the workers of a failed attempt whether they are there, and takes out those that are not.

@@ -9,8 +9,8 @@
 //! Nothing outside of this module knows of datafusion-distributed. A plan is planned as it always is, and
 //! cut into stages when it starts; so it can be cut again, without a worker that was lost.
 
-mod node;
 mod settings;
+mod node;
 mod codec;
 mod registry;
 mod channel;
@@ -23,11 +23,12 @@ mod exec;
 mod members;
 mod stages;
 mod explain;
+mod errands;
 mod worker;
 
 pub use exec::{remote_stages, stored_files};
 pub use members::{Cluster, ClusterOptions};
-pub use node::{NODE_HEADER, NodeAuth};
+pub use node::{NODE_HEADER, NodeAuth, spelt};
 pub use registry::{Registration, WorkerInfo, WorkerState};
 pub use stages::{StageInfo, StageState};
 pub use worker::{WorkerNode, WorkerOptions};

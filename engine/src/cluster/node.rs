@@ -5,13 +5,20 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use datafusion::execution::context::SessionState;
+use tonic::codegen::http::HeaderMap;
 use tonic::transport::ClientTlsConfig;
+use url::Url;
+
+use super::settings;
 
 /// Changes whenever the messages of [`super::codec`] do.
-const CODEC_VERSION: u32 = 1;
+const CODEC_VERSION: u32 = 2;
 
 /// The header of a call from node to node that [`NodeAuth`] writes and checks.
 pub const NODE_HEADER: &str = "x-fjord-node";
+
+/// The header that says the version of the node that calls.
+pub(super) const VERSION_HEADER: &str = "x-fjord-version";
 
 /// The port for the secret of a cluster.
 pub trait NodeAuth: fmt::Debug + Send + Sync {
@@ -24,14 +31,46 @@ pub trait NodeAuth: fmt::Debug + Send + Sync {
     /// What is wrong with it, in words for whoever runs the other node.
     fn check(&self, signature: Option<&str>) -> Result<(), String>;
 
-    /// How connections to other nodes are encrypted; `None`: not at all.
-    fn tls(&self) -> Option<ClientTlsConfig> {
-        None
+    /// How connections to other nodes are encrypted, and what this node shows there; `None`: they are
+    /// not. Asked for each connection; reads files.
+    ///
+    /// # Errors
+    /// For certificates that cannot be read, in words.
+    fn tls(&self) -> Result<Option<ClientTlsConfig>, String> {
+        Ok(None)
     }
 }
 
-/// Version, codec and functions of a node. Nodes work together when theirs are the same: functions
-/// travel by name, and must mean the same there.
+/// The address of a node as people write it: `grpc://HOST:PORT`, `grpc+tls://` where connections to it
+/// are encrypted.
+pub fn spelt(url: &Url) -> String {
+    let scheme = if is_encrypted(url) { "grpc+tls" } else { "grpc" };
+    format!("{scheme}://{}", url.authority())
+}
+
+/// Whether connections to a node are encrypted.
+pub(super) fn is_encrypted(url: &Url) -> bool {
+    url.scheme() == "https"
+}
+
+/// Whether a call with `headers` comes from a node of the same version.
+///
+/// # Errors
+/// What differs, in words for whoever runs the other node.
+pub(super) fn check_version(headers: &HeaderMap, fingerprint: &str) -> Result<(), String> {
+    let said = headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+    match said {
+        Some(said) if said == fingerprint => Ok(()),
+        said => Err(format!(
+            "the call comes from another version: it is \"{}\", this is \"{fingerprint}\"",
+            said.unwrap_or("unknown")
+        )),
+    }
+}
+
+/// Version, codec, functions and settings of a node. Nodes work together when theirs are the same:
+/// functions travel by name, settings where they are not the defaults, and both must mean the same
+/// there.
 pub(super) fn fingerprint(state: &SessionState) -> String {
     let mut names: Vec<String> = state
         .scalar_functions()
@@ -44,8 +83,24 @@ pub(super) fn fingerprint(state: &SessionState) -> String {
     let mut hasher = DefaultHasher::new();
     names.hash(&mut hasher);
     let functions = hasher.finish();
+    let settings = settings::default_settings();
     format!(
-        "fjord {}, codec {CODEC_VERSION}, functions {functions:016x}",
+        "fjord {}, codec {CODEC_VERSION}, functions {functions:016x}, settings {settings:016x}",
         env!("CARGO_PKG_VERSION")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_another_version_and_of_none_are_refused() {
+        let mut headers = HeaderMap::new();
+        assert!(check_version(&headers, "fjord 2").unwrap_err().contains("unknown"));
+        headers.insert(VERSION_HEADER, "fjord 1".parse().unwrap());
+        let e = check_version(&headers, "fjord 2").unwrap_err();
+        assert!(e.contains("\"fjord 1\"") && e.contains("another version"), "{e}");
+        assert_eq!(check_version(&headers, "fjord 1"), Ok(()));
+    }
 }

@@ -1,5 +1,6 @@
 //! Whether a plan is spread, and how: gates first, then the stages, then a try to send them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,16 +30,16 @@ use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
 };
 use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
+use fjord_connectors::codec::{self, RemoteDatabase};
 use futures::FutureExt;
 use url::Url;
 use uuid::Uuid;
 
-use super::codec::FjordCodec;
 use super::members::Cluster;
 use super::order::spelt_out;
 use super::settings::Carried;
 use super::spread::{Spreading, bytes};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::wire::{scan_of, unshippable};
 use crate::iceberg::write::iceberg_transform;
 use crate::session_settings::SessionSettings;
@@ -54,7 +55,7 @@ pub(crate) enum Placement {
     /// Here alone, and why.
     Local(String),
     /// On workers too.
-    Spread(Spread),
+    Spread(Box<Spread>),
 }
 
 /// A plan cut into stages. It runs once.
@@ -79,12 +80,30 @@ pub(crate) fn place(
     plan: &Arc<dyn ExecutionPlan>,
     state: &SessionState,
 ) -> Result<Placement> {
-    let workers: Arc<[Url]> = cluster.serving().into();
-    if workers.is_empty() {
+    let works = cluster.options().coordinator_works;
+    if works && cluster.serving(&[]).is_empty() {
         return Ok(Placement::Local("no worker serves".to_owned()));
     }
     if let Some(reason) = kept_here(cluster, plan, state)? {
         return Ok(Placement::Local(reason));
+    }
+    let databases = databases_of(plan)?;
+    let keys: Vec<u64> = databases.iter().map(RemoteDatabase::key).collect();
+    let workers: Arc<[Url]> = cluster.serving(&keys).into();
+    if workers.is_empty() {
+        let names: Vec<&str> = databases.iter().map(|database| database.catalog.as_str()).collect();
+        let reason = match names.as_slice() {
+            [] => "no worker serves".to_owned(),
+            names => format!("no worker that serves has catalog {}", names.join(", ")),
+        };
+        return match works {
+            true => Ok(Placement::Local(reason)),
+            false => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{reason}, and the coordinator does not work: cluster.coordinator_works"),
+            )
+            .retryable()),
+        };
     }
     let carried = match Carried::of(state.config_options()) {
         Ok(carried) => carried,
@@ -108,7 +127,17 @@ pub(crate) fn place(
         return Ok(Placement::Local(format!("it cannot be sent: {}", shortened(&e))));
     }
     let stages = count_stages(&planned);
-    Ok(Placement::Spread(Spread { plan: planned, state, workers, stages }))
+    Ok(Placement::Spread(Box::new(Spread { plan: planned, state, workers, stages })))
+}
+
+/// The databases that a plan reads.
+fn databases_of(plan: &Arc<dyn ExecutionPlan>) -> DfResult<BTreeSet<RemoteDatabase>> {
+    let mut databases = BTreeSet::new();
+    plan.apply(|node| {
+        databases.extend(codec::database_of(node.as_ref()));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(databases)
 }
 
 /// Why a plan is not spread, if it is not.
@@ -144,7 +173,7 @@ fn kept_here(
     let settings = state.config_options().extensions.get::<SessionSettings>();
     let least = settings.and_then(SessionSettings::cluster_bytes_min);
     let least = least.unwrap_or(cluster.options().bytes_min);
-    if scanned < least {
+    if scanned < least && cluster.options().coordinator_works {
         return Ok(Some(format!(
             "it reads {scanned} bytes, less than cluster_bytes_min = {least}"
         )));
@@ -169,9 +198,11 @@ fn spreading_state(
         .with_distributed_planner()
         .with_distributed_worker_resolver(Fixed(Arc::clone(workers)))
         .with_distributed_channel_resolver(cluster.channels().clone())
-        .with_distributed_user_codec(FjordCodec::new(cluster.storage().clone()))
+        .with_distributed_user_codec(cluster.codec())
         .with_distributed_option_extension(carried)
         .with_distributed_max_tasks_per_stage(workers.len())?
+        // Without figures to bring home, the call that brings a plan would end before the query.
+        .with_distributed_metrics_collection(true)?
         .with_distributed_desired_task_count_handler(
             move |event: datafusion_distributed::DesiredTaskCountEvent<'_>| {
                 counting.task_count(&event)

@@ -33,6 +33,8 @@ pub struct Registration {
     pub is_draining: bool,
     /// Tasks that it runs now.
     pub tasks: u64,
+    /// The databases that it has mounted, by [`fjord_connectors::codec::RemoteDatabase::key`].
+    pub databases: Vec<u64>,
 }
 
 /// What a worker is up to.
@@ -90,6 +92,8 @@ struct Member {
     suspended: Option<Instant>,
     tasks: u64,
     failures: u64,
+    /// `None`: configured; what it has mounted shows when a plan needs it.
+    databases: Option<Vec<u64>>,
 }
 
 impl Member {
@@ -125,6 +129,7 @@ impl Registry {
                 suspended: None,
                 tasks: 0,
                 failures: 0,
+                databases: None,
             };
             (url.to_string(), member)
         });
@@ -140,7 +145,7 @@ impl Registry {
     /// # Errors
     /// `LimitExceeded` for one worker too many.
     pub(super) fn hear(&self, registration: Registration) -> Result<bool> {
-        let Registration { id, url, is_draining, tasks, .. } = registration;
+        let Registration { id, url, is_draining, tasks, databases, .. } = registration;
         let mut members = self.members();
         members.retain(|_, member| {
             member.heard.is_none_or(|heard| heard.elapsed() < SILENCE_MAX + MEMORY_OF_LOST)
@@ -163,15 +168,22 @@ impl Registry {
             suspended: known.and_then(|known| known.suspended),
             tasks,
             failures: known.map_or(0, |known| known.failures),
+            databases: Some(databases),
         };
         drop(members.insert(key, member));
         Ok(is_new)
     }
 
-    /// The workers that take tasks, in an order that changes with them alone.
-    pub(super) fn serving(&self) -> Vec<Url> {
+    /// The workers that take tasks and have `databases` mounted, in an order that changes with them
+    /// alone.
+    pub(super) fn serving(&self, databases: &[u64]) -> Vec<Url> {
         let members = self.members();
+        let has_all = |member: &&Member| {
+            let mounted = member.databases.as_ref();
+            mounted.is_none_or(|mounted| databases.iter().all(|wanted| mounted.contains(wanted)))
+        };
         let serving = members.values().filter(|member| member.state() == WorkerState::Serving);
+        let serving = serving.filter(has_all);
         serving.map(|member| member.url.clone()).collect()
     }
 
@@ -210,7 +222,29 @@ mod tests {
             fingerprint: String::new(),
             is_draining,
             tasks: 0,
+            databases: vec![7, 9],
         }
+    }
+
+    #[test]
+    fn plans_go_to_workers_that_have_their_databases() {
+        let registry = Registry::new(&["http://z:1/".parse().unwrap()]);
+        registry.hear(registration("http://a:1/", false)).unwrap();
+        registry
+            .hear(Registration { databases: vec![9], ..registration("http://b:1/", false) })
+            .unwrap();
+        let found = |databases: &[u64]| {
+            registry
+                .serving(databases)
+                .iter()
+                .filter_map(|url| Some(url.host_str()?.to_owned()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(&[]), ["a", "b", "z"]);
+        assert_eq!(found(&[9]), ["a", "b", "z"]);
+        // What a configured one has is not known before it is asked.
+        assert_eq!(found(&[9, 7]), ["a", "z"]);
+        assert_eq!(found(&[1]), ["z"]);
     }
 
     #[test]
@@ -221,11 +255,11 @@ mod tests {
         }
         assert!(!registry.hear(registration("http://b:1/", true)).unwrap());
         registry.suspend(&"http://c:1/".parse().unwrap());
-        let serving: Vec<String> = registry.serving().iter().map(Url::to_string).collect();
+        let serving: Vec<String> = registry.serving(&[]).iter().map(Url::to_string).collect();
         assert_eq!(serving, ["http://a:1/"]);
         // What it says afterwards does not lift that.
         registry.hear(registration("http://c:1/", false)).unwrap();
-        assert_eq!(registry.serving().len(), 1);
+        assert_eq!(registry.serving(&[]).len(), 1);
         let states: Vec<&str> = registry.list().iter().map(|w| w.state.name()).collect();
         assert_eq!(states, ["serving", "draining", "suspended"]);
     }

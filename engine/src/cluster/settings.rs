@@ -1,12 +1,19 @@
 //! The settings of a session on their way to a worker: workers begin with DataFusion's defaults.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use datafusion::common::{extensions_options, internal_datafusion_err};
 use datafusion::config::{ConfigExtension, ConfigOptions};
 use datafusion::error::Result;
 
+use uuid::Uuid;
+
 use crate::session_settings::SessionSettings;
+
+/// Settings whose defaults are the machine's.
+const OF_THE_MACHINE: [&str; 2] =
+    ["datafusion.execution.target_partitions", "datafusion.execution.planning_concurrency"];
 
 /// What the names of DataFusion's settings begin with. Those of an extension come without their
 /// prefix, and the library's own travel by themselves.
@@ -17,6 +24,8 @@ extensions_options! {
     pub(super) struct Carried {
         /// The settings that are not as they are by default, as JSON
         pub settings: String, default = String::new()
+        /// The attempt at a query that a plan is a part of
+        pub attempt: String, default = String::new()
     }
 }
 
@@ -36,7 +45,10 @@ impl Carried {
         for entry in options.entries() {
             let Some(default) = defaults.get(&entry.key).cloned() else { continue };
             match entry.value {
-                Some(value) if Some(&value) != default.as_ref() => {
+                Some(value)
+                    if Some(&value) != default.as_ref()
+                        || OF_THE_MACHINE.contains(&entry.key.as_str()) =>
+                {
                     let is_datafusions = entry.key.starts_with(DATAFUSION);
                     let key = match is_datafusions {
                         true => entry.key,
@@ -55,7 +67,7 @@ impl Carried {
         }
         let json = serde_json::to_string(&told)
             .map_err(|e| internal_datafusion_err!("settings are no JSON: {e}"))?;
-        Ok(Self { settings: ascii(&json) })
+        Ok(Self { settings: ascii(&json), attempt: Uuid::new_v4().to_string() })
     }
 
     /// Puts the settings into `options`.
@@ -71,6 +83,20 @@ impl Carried {
         }
         Ok(())
     }
+}
+
+/// A hash of what settings are where nobody set them, but for those that follow the machine.
+pub(super) fn default_settings() -> u64 {
+    let mut settings: Vec<(String, Option<String>)> = defaults()
+        .entries()
+        .into_iter()
+        .filter(|entry| !OF_THE_MACHINE.contains(&entry.key.as_str()))
+        .map(|entry| (entry.key, entry.value))
+        .collect();
+    settings.sort_unstable();
+    let mut hasher = DefaultHasher::new();
+    settings.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn defaults() -> ConfigOptions {
@@ -116,5 +142,9 @@ mod tests {
             options.entries().into_iter().map(|e| (e.key, e.value)).collect()
         };
         assert_eq!(all(&arrived), all(&options));
+        // What a machine chooses by its cores is told even where it is the default here.
+        for key in OF_THE_MACHINE {
+            assert!(carried.settings.contains(key), "{}", carried.settings);
+        }
     }
 }

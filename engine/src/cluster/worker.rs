@@ -10,10 +10,13 @@ use std::time::Duration;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::SessionState;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion_distributed::{
-    DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerQueryContext,
+    DistributedExt, ExecuteTaskRequest, ProducerHead, TaskKey, Worker, WorkerPlanRewriteEvent,
+    WorkerPlanRewriteEventResponse, WorkerQueryContext,
 };
+use fjord_connectors::connector::Connectors;
 use tokio::runtime::Handle;
 use tonic::Status;
 use tonic::body::Body;
@@ -23,21 +26,31 @@ use uuid::Uuid;
 
 use super::channel::Channels;
 use super::codec::FjordCodec;
-use super::node::{NODE_HEADER, NodeAuth};
+use super::errands::Errands;
+use super::node::{NODE_HEADER, NodeAuth, check_version};
 use super::settings::Carried;
 use crate::engine::Engine;
 use crate::error::{Result, tag_kinds};
+use crate::halting::halting;
 use crate::iceberg::write::iceberg_transform;
 use crate::services::Services;
+use crate::session_settings::SessionSettings;
 
 /// How long the cache of tasks is asked.
 const TIDY_TIME: Duration = Duration::from_millis(2);
+/// The method that brings a plan; its call lasts as long as the query.
+const PLAN_METHOD: &str = "/CoordinatorChannel";
+/// The method that tells the version: open to other ones.
+const INFO_METHOD: &str = "/GetWorkerInfo";
 
 /// How a worker works.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
     /// The cluster's secret.
     pub auth: Arc<dyn NodeAuth>,
+    /// Bytes that the operators of one query may hold here together; `None`: what the process has,
+    /// unless the query's session says less.
+    pub query_memory_bytes: Option<usize>,
 }
 
 /// An engine that works for others.
@@ -46,6 +59,8 @@ pub struct WorkerNode {
     auth: Arc<dyn NodeAuth>,
     fingerprint: Arc<str>,
     tasks: Arc<AtomicU64>,
+    services: Arc<Services>,
+    errands: Errands,
     worker: Worker,
 }
 
@@ -69,18 +84,31 @@ impl WorkerNode {
         let tasks: Arc<AtomicU64> = Arc::default();
         let runtime = services.runtime_env();
         let counted = Arc::clone(&tasks);
-        let sessions = move |asked: WorkerQueryContext| {
-            std::future::ready(session(asked, &services, &channels, &counted))
+        let lent = Arc::clone(&services);
+        let errands = Errands::default();
+        let office = Office {
+            services: lent,
+            channels,
+            errands: errands.clone(),
+            tasks: counted,
+            query_memory_bytes: options.query_memory_bytes,
         };
+        let sessions = move |asked: WorkerQueryContext| std::future::ready(session(asked, &office));
         let worker = Worker::from_session_builder(sessions)
             .with_runtime_env(runtime)
             .with_version(fingerprint.to_string());
-        Ok(Self { auth: options.auth, fingerprint, tasks, worker })
+        Ok(Self { auth: options.auth, fingerprint, tasks, services, errands, worker })
     }
 
     /// Version, codec and functions, which nodes compare.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The databases that it has mounted, by [`fjord_connectors::codec::RemoteDatabase::key`]; looks
+    /// for those that statements have made elsewhere. Reads a file.
+    pub fn databases(&self) -> Vec<u64> {
+        self.services.database_keys()
     }
 
     /// Tasks that it holds now.
@@ -117,26 +145,56 @@ impl WorkerNode {
     + Sync
     + 'static {
         let inner = self.worker.clone().into_worker_server();
-        Guarded { inner, auth: Arc::clone(&self.auth), handle }
+        Guarded {
+            inner,
+            auth: Arc::clone(&self.auth),
+            fingerprint: Arc::clone(&self.fingerprint),
+            errands: self.errands.clone(),
+            handle,
+        }
     }
 }
 
-/// The session of one task: as the coordinator's, by the settings that came along.
-fn session(
-    asked: WorkerQueryContext,
-    services: &Services,
-    channels: &Channels,
-    tasks: &Arc<AtomicU64>,
-) -> DfResult<SessionState> {
+/// What the sessions of tasks are made of.
+struct Office {
+    services: Arc<Services>,
+    channels: Channels,
+    errands: Errands,
+    tasks: Arc<AtomicU64>,
+    query_memory_bytes: Option<usize>,
+}
+
+/// The session of one task: as the coordinator's, by the settings that came along; within the memory
+/// that its query may have here, and no longer than it is waited for.
+fn session(asked: WorkerQueryContext, office: &Office) -> DfResult<SessionState> {
     let WorkerQueryContext { mut builder, headers } = asked;
+    let services = &office.services;
     let mut config = builder.config().take().unwrap_or_default();
     config.set_distributed_option_extension_from_headers::<Carried>(&headers)?;
     let carried = config.options().extensions.get::<Carried>().cloned().unwrap_or_default();
     carried.apply(config.options_mut())?;
-    config.set_distributed_user_codec(FjordCodec::new(services.storage.clone()));
-    config.set_distributed_channel_resolver(channels.clone());
-    config.set_extension(Arc::new(Held::one_of(tasks)));
-    services.node_state(config).map_err(Into::into)
+    let codec = FjordCodec::new(services.storage.clone());
+    let databases: Arc<dyn Connectors> = Arc::<Services>::clone(services);
+    config.set_distributed_user_codec(codec.with_databases(databases));
+    config.set_distributed_channel_resolver(office.channels.clone());
+    config.set_extension(Arc::new(Held::one_of(&office.tasks)));
+    if let Some(errand) = office.errands.find(&headers) {
+        let switch = errand.switch();
+        config.set_distributed_worker_plan_rewrite_handler(
+            move |event: WorkerPlanRewriteEvent<'_>| -> DfResult<WorkerPlanRewriteEventResponse> {
+                Ok(WorkerPlanRewriteEventResponse::new(halting(event.plan, &switch)?))
+            },
+        );
+    }
+    let said = config.options().extensions.get::<SessionSettings>();
+    let said = said.and_then(|settings| settings.limits().memory_bytes);
+    let limit = said.into_iter().chain(office.query_memory_bytes).min();
+    let partitions = config.target_partitions();
+    let state = services.node_state(config)?;
+    let Some(limit) = limit else { return Ok(state) };
+    let process = services.runtime_env();
+    let runtime = office.errands.runtime(&carried.attempt, &process, limit, partitions);
+    Ok(SessionStateBuilder::new_from_existing(state).with_runtime_env(runtime).build())
 }
 
 /// Counts a task while its session is there.
@@ -181,6 +239,8 @@ impl Services {
 struct Guarded<S> {
     inner: S,
     auth: Arc<dyn NodeAuth>,
+    fingerprint: Arc<str>,
+    errands: Errands,
     handle: Handle,
 }
 
@@ -204,20 +264,33 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let signature = request.headers().get(NODE_HEADER).and_then(|value| value.to_str().ok());
         if let Err(problem) = self.auth.check(signature) {
             tracing::warn!(%problem, "a call was refused");
             let refused = Status::unauthenticated(problem).into_http();
             return Box::pin(std::future::ready(Ok(refused)));
         }
+        let is_question = request.uri().path().ends_with(INFO_METHOD);
+        if !is_question && let Err(problem) = check_version(request.headers(), &self.fingerprint) {
+            tracing::warn!(%problem, "a call was refused");
+            let refused = Status::failed_precondition(problem).into_http();
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
+        Errands::clear(request.headers_mut());
+        let is_plan = request.uri().path().ends_with(PLAN_METHOD);
+        let errand = is_plan.then(|| self.errands.begin(request.headers_mut()));
         let mut inner = self.inner.clone();
         let entered = self.handle.enter();
         let work = SpawnedTask::spawn(async move { inner.call(request).await });
         drop(entered);
         Box::pin(async move {
             let gone = |_| Ok(Status::internal("the work of a call ended early").into_http());
-            work.join().await.unwrap_or_else(gone)
+            let answer = work.join().await.unwrap_or_else(gone)?;
+            Ok(match errand {
+                Some(errand) => answer.map(|body| errand.until_end_of(body)),
+                None => answer,
+            })
         })
     }
 }

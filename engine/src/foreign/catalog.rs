@@ -131,6 +131,11 @@ impl ForeignCatalog {
         })
     }
 
+    /// Which database it is; `None` for one that could not be opened.
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.connector.as_ref().ok().map(|connector| connector.identity())
+    }
+
     /// The statement that makes it again; it holds references to secrets alone.
     pub(crate) fn to_sql(&self) -> String {
         match (&self.origin, &self.connector) {

@@ -348,7 +348,7 @@ fn decode_file(message: &FileMessage, deletes: Option<&DecodedDeletes>) -> Resul
             drop(file.extensions.insert(deletes.attached(attached)?));
         }
         // Without them, deleted rows would come back.
-        (Some(_), None) => required(None::<&()>).map(|()| ())?,
+        (Some(_), None) => return required(None),
     }
     Ok(file)
 }

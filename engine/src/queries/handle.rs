@@ -1,5 +1,6 @@
 //! What a protocol holds of a query that was admitted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -12,7 +13,7 @@ use super::memory::QueryPool;
 use super::record::{Outcome, Record};
 use super::running::Running;
 use super::tracked;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::query::QueryResult;
 
 /// An admitted query. It ends when its rows have been read ([`QueryHandle::track`]), when
@@ -50,7 +51,7 @@ impl QueryHandle {
 
     /// What work that does not yield for long asks.
     pub(crate) fn switch(&self) -> Switch {
-        Switch { record: Arc::clone(&self.running.record) }
+        Switch { of: SwitchOf::Query(Arc::clone(&self.running.record)) }
     }
 
     /// Does a part of the query's work that yields no rows yet: planning, DDL, reading what is to
@@ -114,18 +115,65 @@ impl QueryHandle {
 /// Tells whether a query goes on. Holding it does not keep the query from ending.
 #[derive(Clone, Debug)]
 pub(crate) struct Switch {
-    record: Arc<Record>,
+    of: SwitchOf,
+}
+
+#[derive(Clone, Debug)]
+enum SwitchOf {
+    Query(Arc<Record>),
+    Errand(Arc<Errand>),
 }
 
 impl Switch {
     /// # Errors
     /// Those of [`QueryHandle::cancelled`], and `Cancelled` when nobody waits any more.
     pub(crate) fn go_on(&self) -> Result<()> {
-        self.record.halted().map_or(Ok(()), |stop| Err(stop.error()))
+        match &self.of {
+            SwitchOf::Query(record) => record.halted().map_or(Ok(()), |stop| Err(stop.error())),
+            SwitchOf::Errand(errand) => errand.go_on(),
+        }
     }
 
-    /// Of which query.
+    /// Of which query, or which errand.
     pub(crate) fn id(&self) -> Uuid {
-        self.record.id
+        match &self.of {
+            SwitchOf::Query(record) => record.id,
+            SwitchOf::Errand(errand) => errand.id,
+        }
+    }
+}
+
+/// A part of a query of another process. It is over when that process says so, or is gone.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    id: Uuid,
+    is_over: AtomicBool,
+}
+
+impl Errand {
+    /// One that begins now.
+    pub(crate) fn begin() -> Arc<Self> {
+        Arc::new(Self { id: Uuid::new_v4(), is_over: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Nobody waits for it any more.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// What work for it that does not yield for long asks.
+    pub(crate) fn switch(self: &Arc<Self>) -> Switch {
+        Switch { of: SwitchOf::Errand(Arc::clone(self)) }
+    }
+
+    fn go_on(&self) -> Result<()> {
+        match self.is_over.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Error::new(ErrorKind::Cancelled, "the query's coordinator has ended it")),
+        }
     }
 }

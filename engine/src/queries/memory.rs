@@ -7,6 +7,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
+use datafusion::execution::runtime_env::RuntimeEnv;
 
 use crate::pool::{MemoryUse, SharedPool};
 
@@ -31,6 +32,18 @@ impl QueryPool {
         let own = limit_bytes.map(|limit| (SharedPool::new(limit, partitions), limit));
         Self { process, own, used }
     }
+}
+
+/// The process's runtime, in which operators of one query of another process hold `limit_bytes` at
+/// most.
+pub(crate) fn runtime_within(
+    process: &RuntimeEnv,
+    limit_bytes: usize,
+    partitions: usize,
+) -> Arc<RuntimeEnv> {
+    let (pool, used) = (Arc::clone(&process.memory_pool), Arc::default());
+    let pool = QueryPool::new(pool, Some(limit_bytes), partitions, used);
+    Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..process.clone() })
 }
 
 impl fmt::Display for QueryPool {

@@ -33,6 +33,7 @@ mod registry_tests;
 pub use handle::QueryHandle;
 pub use info::{Lane, QueryInfo, QueryKind, QueryRequest, QueryState};
 pub use limits::{QueryLimits, SessionLimits};
+pub(crate) use memory::runtime_within;
 pub use options::{QueriesOptions, QueryObserver};
 pub use registry::{Drained, Queries, QueueStatistics};
 pub use viewer::Viewer;

@@ -11,7 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, spelt};
 use crate::queries::{Queries, Viewer};
 
 fn text(name: &str, nullable: bool) -> Field {
@@ -72,7 +72,7 @@ impl PartitionStream for Workers {
     fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
         let seen = self.cluster.as_ref().map(|cluster| cluster.workers()).unwrap_or_default();
         let ids = seen.iter().map(|worker| worker.id.map(|id| id.to_string()));
-        let addresses = seen.iter().map(|worker| format!("grpc://{}", worker.url.authority()));
+        let addresses = seen.iter().map(|worker| spelt(&worker.url));
         let silences = seen.iter().map(|worker| {
             let millis = worker.silence.map(|silence| silence.as_millis());
             millis.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX))

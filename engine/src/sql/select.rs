@@ -14,6 +14,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions, execute_stream,
 };
+use fjord_connectors::codec;
 use futures::{FutureExt, Stream, StreamExt};
 use sqlparser::ast::Query;
 
@@ -141,12 +142,15 @@ fn on_workers(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let Some(cluster) = ctx.services.cluster() else { return Ok(plan) };
     let write = write_of(&plan);
+    // It stays here with its transaction; its input may be read more than once before the first row.
+    let is_foreign_write = codec::is_write(plan.as_ref());
     let below = match &write {
         // Its rows name files: few, and wanted when all of them are there.
-        Some(write) if !write.input.is::<CoalescePartitionsExec>() => {
-            Arc::new(CoalescePartitionsExec::new(Arc::clone(&write.input)))
-        }
-        Some(write) => Arc::clone(&write.input),
+        Some(write) => in_one_partition(&write.input),
+        None if is_foreign_write => match plan.children().first() {
+            Some(input) => in_one_partition(input),
+            None => return Ok(plan),
+        },
         None => Arc::clone(&plan),
     };
     let spread = match place(cluster, &below, &ctx.state)? {
@@ -156,7 +160,7 @@ fn on_workers(
         }
         Placement::Spread(spread) => spread,
     };
-    let is_write = write.is_some();
+    let is_write = write.is_some() || is_foreign_write;
     let of_query = (query.map(QueryHandle::switch), query.map(QueryHandle::id));
     let state = Arc::clone(&ctx.state);
     let exec = ClusterExec::new(Arc::clone(cluster), below, spread, state, write, of_query);
@@ -166,6 +170,13 @@ fn on_workers(
     }
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     Ok(plan.replace_children(vec![exec], options)?)
+}
+
+fn in_one_partition(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    match plan.is::<CoalescePartitionsExec>() {
+        true => Arc::clone(plan),
+        false => Arc::new(CoalescePartitionsExec::new(Arc::clone(plan))),
+    }
 }
 
 /// The schema of the rows, with the names that the query gave. What only the plan that runs knows,

@@ -17,8 +17,8 @@ use super::message::{Answer, Heard, is_challenge};
 use super::secret::random_hex;
 use crate::report::note;
 
-/// The most that a worker says.
-const HEARD_BYTES_MAX: usize = 16 << 10;
+/// The most that a worker says: mostly which databases it has.
+const HEARD_BYTES_MAX: usize = 64 << 10;
 
 /// Takes workers into a cluster. On drop it removes the file that it made.
 #[derive(Debug)]
@@ -81,12 +81,19 @@ impl Desk {
         }
         let url = http_url(&heard.address)
             .map_err(|e| Status::invalid_argument(format!("a worker without address: {e}")))?;
+        if url.scheme() != self.scheme()? {
+            return Err(Status::failed_precondition(format!(
+                "{} and the coordinator differ in encryption: cluster.ca is set on all nodes or on none",
+                heard.address
+            )));
+        }
         let registration = Registration {
             id: heard.id,
             url,
             fingerprint: heard.fingerprint,
             is_draining: heard.is_draining,
             tasks: heard.tasks,
+            databases: heard.databases,
         };
         let is_new = self
             .cluster
@@ -96,6 +103,12 @@ impl Desk {
             note(&format!("worker: {}", heard.address));
         }
         answer(&Answer { is_accepted: true, challenge: None })
+    }
+
+    /// What the addresses of this cluster begin with, as HTTP/2 has it.
+    fn scheme(&self) -> Result<&'static str, Status> {
+        let tls = self.auth.tls().map_err(Status::internal)?;
+        Ok(if tls.is_some() { "https" } else { "http" })
     }
 
     fn challenge(&self) -> Option<String> {

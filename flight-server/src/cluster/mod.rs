@@ -9,9 +9,11 @@
 mod address;
 mod secret;
 mod message;
+mod auth;
 mod desk;
 
 pub use address::http_url;
+pub(crate) use auth::{Membership, listening};
 pub(crate) use desk::Desk;
 pub(crate) use message::{Answer, HEAR, Heard, is_challenge};
 pub use secret::ClusterSecret;

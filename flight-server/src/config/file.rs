@@ -128,6 +128,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Config, ConfigError> {
         .map(|(catalog, table)| parse_catalog(name, catalog, table, &storage))
         .collect::<Result<Vec<_>, _>>()?;
     reject_twins(name, &catalogs)?;
+    let cluster = cluster::parse(name, top.table("cluster")?.unwrap_or_default(), tls.is_some())?;
     Ok(Config {
         data_dir,
         memory_limit,
@@ -135,7 +136,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Config, ConfigError> {
         auth,
         tls,
         storage,
-        cluster: cluster::parse(name, top.table("cluster")?.unwrap_or_default())?,
+        cluster,
         limits: limits::parse(name, top.table("limits")?.unwrap_or_default())?,
         server: server::parse(name, top.table("server")?.unwrap_or_default())?,
         telemetry: telemetry::parse(name, top.table("telemetry")?.unwrap_or_default())?,

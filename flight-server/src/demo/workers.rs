@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use datafusion::common::runtime::SpawnedTask;
 use fjord_engine::cluster::{ClusterOptions, NodeAuth};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -21,6 +22,7 @@ const TASK_BYTES: u64 = 64 << 10;
 pub(super) struct LocalWorkers {
     addresses: Vec<String>,
     _processes: Vec<Child>,
+    _read: Vec<SpawnedTask<()>>,
 }
 
 impl LocalWorkers {
@@ -30,7 +32,7 @@ impl LocalWorkers {
     /// When one does not start.
     pub(super) async fn start(lakehouse: &Lakehouse, count: u8) -> Result<Self> {
         let auth: Arc<dyn NodeAuth> = Arc::new(ClusterSecret::open_or_make(lakehouse.data_dir())?);
-        let (mut processes, mut addresses) = (Vec::new(), Vec::new());
+        let (mut processes, mut addresses, mut read) = (Vec::new(), Vec::new(), Vec::new());
         for _worker in 0..count {
             let mut process = Command::new(std::env::current_exe()?)
                 .arg("worker")
@@ -43,7 +45,9 @@ impl LocalWorkers {
                 .kill_on_drop(true)
                 .spawn()
                 .context("a worker cannot be started")?;
-            addresses.push(tokio::time::timeout(START_TIME, address(&mut process)).await??);
+            let said = tokio::time::timeout(START_TIME, address(&mut process)).await??;
+            addresses.push(said.0);
+            read.push(said.1);
             processes.push(process);
         }
         let mut options = ClusterOptions::new(auth);
@@ -51,7 +55,7 @@ impl LocalWorkers {
             addresses.iter().map(|address| http_url(address)).collect::<Result<_>>()?;
         (options.bytes_min, options.task_bytes) = (0, TASK_BYTES);
         lakehouse.engine().coordinate(options)?;
-        Ok(Self { addresses, _processes: processes })
+        Ok(Self { addresses, _processes: processes, _read: read })
     }
 
     /// Where they take plans.
@@ -60,17 +64,17 @@ impl LocalWorkers {
     }
 }
 
-/// Where a worker listens, as it says first.
-async fn address(process: &mut Child) -> Result<String> {
+/// Where a worker listens, as it says first; and what reads on, so that what it says later does not
+/// fill the pipe.
+async fn address(process: &mut Child) -> Result<(String, SpawnedTask<()>)> {
     let Some(said) = process.stderr.take() else { bail!("a worker says nothing") };
     let mut lines = BufReader::new(said).lines();
     let mut heard = Vec::new();
     while let Some(line) = lines.next_line().await? {
         if let Some(address) = line.strip_prefix("worker: ") {
             let address = address.to_owned();
-            // What it says later must not fill the pipe.
-            drop(tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} }));
-            return Ok(address);
+            let rest = async move { while let Ok(Some(_)) = lines.next_line().await {} };
+            return Ok((address, SpawnedTask::spawn(rest)));
         }
         heard.push(line);
     }

@@ -4,13 +4,17 @@ use std::net::SocketAddr;
 
 use crate::config::ConfigError;
 
-/// Refuses to listen beyond loopback unless told `--insecure`: calls are signed, not encrypted.
-pub(super) fn check(address: SocketAddr, is_insecure: bool) -> Result<(), ConfigError> {
-    if address.ip().to_canonical().is_loopback() || is_insecure {
+/// Refuses to listen beyond loopback without encryption, unless told `--insecure`.
+pub(super) fn check(
+    address: SocketAddr,
+    is_encrypted: bool,
+    is_insecure: bool,
+) -> Result<(), ConfigError> {
+    if address.ip().to_canonical().is_loopback() || is_encrypted || is_insecure {
         return Ok(());
     }
     let problem = format!(
-        "found {address}; between nodes calls are signed and not encrypted: listen on 127.0.0.1, or say --insecure on a network of the cluster's own"
+        "found {address}; without cluster.ca calls between nodes are signed and not encrypted: set it, with certificate and key of [tls], listen on 127.0.0.1, or say --insecure on a network of the cluster's own"
     );
     Err(ConfigError::new("--listen (or FJORD_WORKER_LISTEN)", "", problem))
 }
@@ -20,15 +24,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listening_beyond_loopback_takes_insecure() {
-        for (address, is_insecure, passes) in [
-            ("127.0.0.1:0", false, true),
-            ("[::1]:0", false, true),
-            ("0.0.0.0:0", false, false),
-            ("10.0.0.1:7", false, false),
-            ("10.0.0.1:7", true, true),
+    fn listening_beyond_loopback_takes_certificates_or_insecure() {
+        for (address, is_encrypted, is_insecure, passes) in [
+            ("127.0.0.1:0", false, false, true),
+            ("[::1]:0", false, false, true),
+            ("0.0.0.0:0", false, false, false),
+            ("10.0.0.1:7", false, false, false),
+            ("10.0.0.1:7", false, true, true),
+            ("10.0.0.1:7", true, false, true),
         ] {
-            assert_eq!(check(address.parse().unwrap(), is_insecure).is_ok(), passes, "{address}");
+            let checked = check(address.parse().unwrap(), is_encrypted, is_insecure);
+            assert_eq!(checked.is_ok(), passes, "{address}");
         }
     }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use arrow_flight::Action;
 use arrow_flight::flight_service_client::FlightServiceClient;
-use fjord_engine::cluster::{NODE_HEADER, NodeAuth, WorkerNode};
+use fjord_engine::cluster::{NODE_HEADER, NodeAuth, WorkerNode, spelt};
 use futures::TryStreamExt;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use url::Url;
 use uuid::Uuid;
 
 use crate::cluster::{Answer, HEAR, Heard, is_challenge};
@@ -28,8 +29,8 @@ const PROOF_BYTES_MAX: usize = 1 << 10;
 pub(super) struct Member {
     pub(super) node: WorkerNode,
     pub(super) auth: Arc<dyn NodeAuth>,
-    /// The coordinator's Flight address, as tonic spells it.
-    pub(super) coordinator: String,
+    /// The coordinator's Flight address.
+    pub(super) coordinator: Url,
     /// Where this worker takes plans.
     pub(super) address: String,
     pub(super) data_dir: PathBuf,
@@ -43,10 +44,14 @@ impl Member {
     /// When the coordinator refuses this worker for good: no secret, another version, tables that it
     /// does not reach. One that cannot be reached is asked again and again.
     pub(super) async fn speak(self) -> Result<()> {
-        let endpoint = Endpoint::from_shared(self.coordinator.clone())
-            .with_context(|| format!("coordinator {:?} is no address", self.coordinator))?
+        let coordinator = spelt(&self.coordinator);
+        let mut endpoint = Endpoint::from_shared(self.coordinator.to_string())
+            .with_context(|| format!("coordinator {coordinator:?} is no address"))?
             .connect_timeout(ANSWER_TIME)
             .timeout(ANSWER_TIME);
+        if let Some(tls) = self.auth.tls().map_err(|problem| anyhow!(problem))? {
+            endpoint = endpoint.tls_config(tls)?;
+        }
         let mut client = FlightServiceClient::new(endpoint.connect_lazy());
         let (id, mut proof, mut is_known) = (Uuid::new_v4(), None, false);
         let mut was_reached = true;
@@ -58,15 +63,13 @@ impl Member {
                 fingerprint: self.node.fingerprint().to_owned(),
                 is_draining: self.is_draining.load(Ordering::Relaxed),
                 tasks: self.node.tasks(),
+                databases: self.node.databases(),
                 proof: proof.clone(),
             };
             match self.say(&mut client, &heard).await {
                 Ok(Answer { is_accepted: true, .. }) => {
                     if !is_known {
-                        note(&format!(
-                            "registered at {}",
-                            self.coordinator.replace("http://", "grpc://")
-                        ));
+                        note(&format!("registered at {coordinator}"));
                     }
                     (is_known, was_reached) = (true, true);
                 }
@@ -75,7 +78,7 @@ impl Member {
                     proof = Some(self.read(&name).unwrap_or_else(|| "unread".to_owned()));
                     continue;
                 }
-                Ok(_) => return Err(anyhow!("{} refuses this worker", self.coordinator)),
+                Ok(_) => return Err(anyhow!("{coordinator} refuses this worker")),
                 Err(status) if is_refusal(&status) => {
                     // A coordinator that started anew has another file.
                     if proof.take().is_some() && is_known {
@@ -83,15 +86,14 @@ impl Member {
                         continue;
                     }
                     return Err(anyhow!(
-                        "coordinator {} refuses this worker: {}",
-                        self.coordinator,
+                        "coordinator {coordinator} refuses this worker: {}",
                         status.message()
                     ));
                 }
                 Err(status) => {
                     if was_reached {
                         let problem = status.message().to_owned();
-                        note(&format!("{} cannot be reached: {problem}", self.coordinator));
+                        note(&format!("{coordinator} cannot be reached: {problem}"));
                     }
                     (is_known, was_reached) = (false, false);
                 }

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use datafusion::common::runtime::SpawnedTask;
-use fjord_engine::cluster::{NodeAuth, WorkerNode, WorkerOptions};
+use fjord_engine::cluster::{WorkerNode, WorkerOptions, spelt};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use super::exposure;
 use super::member::Member;
 use crate::cli::{Settings, WorkerArgs};
-use crate::cluster::{ClusterSecret, http_url};
-use crate::compose::worker_engine;
+use crate::cluster::{Membership, http_url, listening};
+use crate::compose::{limit_bytes, worker_engine};
 use crate::http::{self, Health, HttpLimits, HttpState, Phase};
 use crate::report::note;
 use crate::serve::{bind, network, signals, told};
 use crate::telemetry::{self, Metrics};
+use crate::tls::{OpenConnections, incoming};
 
 /// A connection is asked so often whether somebody is there, and given up after so long.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -42,14 +42,20 @@ const FAREWELL_TIME: Duration = Duration::from_secs(1);
 /// # Errors
 /// For addresses that are taken, and a coordinator that refuses this worker.
 pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<ExitCode> {
-    exposure::check(arguments.listen, arguments.insecure)?;
+    let config = &settings.file;
+    let is_encrypted = config.cluster.ca.is_some();
+    exposure::check(arguments.listen, is_encrypted, arguments.insecure)?;
+    let tls = listening(config)?;
     let (listener, pages) = (bind(arguments.listen).await?, bind(arguments.http).await?);
     let (engine, data_dir) = worker_engine(settings)?;
-    let auth: Arc<dyn NodeAuth> = match &settings.file.cluster.secret {
-        Some(secret) => Arc::new(ClusterSecret::configured(secret)?),
-        None => Arc::new(ClusterSecret::open_or_make(&data_dir)?),
-    };
-    let node = WorkerNode::try_new(&engine, WorkerOptions { auth: Arc::clone(&auth) })?;
+    let auth = Membership::open(config, &data_dir)?;
+    let node = WorkerNode::try_new(
+        &engine,
+        WorkerOptions {
+            auth: Arc::clone(&auth),
+            query_memory_bytes: config.limits.query_memory.map(limit_bytes),
+        },
+    )?;
     let address = listener.local_addr()?;
     let url = match &arguments.advertise {
         Some(address) => http_url(address)?,
@@ -58,14 +64,28 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
                 "--advertise is missing: {address} is every address of this machine, and none that others could use"
             )
         }
-        None => http_url(&format!("grpc://{address}"))?,
+        None => {
+            http_url(&format!("{}://{address}", if is_encrypted { "grpc+tls" } else { "grpc" }))?
+        }
     };
-    let coordinator = http_url(&arguments.coordinator)?.to_string();
+    let coordinator = http_url(&arguments.coordinator)?;
+    let asked = (!arguments.unregistered).then_some(("--coordinator", &coordinator));
+    for (flag, url) in [("--advertise", &url)].into_iter().chain(asked) {
+        if (url.scheme() == "https") != is_encrypted {
+            let wanted = if is_encrypted { "grpc+tls" } else { "grpc" };
+            bail!(
+                "{flag}: found {}; accepted {} cluster.ca: {wanted}://HOST:PORT",
+                spelt(url),
+                if is_encrypted { "with" } else { "without" }
+            );
+        }
+    }
     let metrics = Metrics::shared();
     let health = Arc::new(Health::default());
     let registry = Arc::new(telemetry::registry(&engine, &metrics));
+    let lent = engine.clone();
     let state = HttpState { engine, health: Arc::clone(&health), metrics: registry };
-    note(&format!("worker: grpc://{}", url.authority()));
+    note(&format!("worker: {}", spelt(&url)));
     note(&format!("http: http://{}", pages.local_addr()?));
 
     let (stop, stopped) = watch::channel(false);
@@ -77,6 +97,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
     let mut wire = JoinSet::new();
     let serving = async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let connections = incoming(listener, tls, OpenConnections::default());
         Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -85,7 +106,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
             .initial_connection_window_size(WINDOW_BYTES * 2)
             .tcp_nodelay(true)
             .add_service(service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), told(stopped))
+            .serve_with_incoming_shutdown(connections, told(stopped))
             .await
             .context("the listener of a worker ended")
     };
@@ -99,7 +120,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
             node: node.clone(),
             auth,
             coordinator,
-            address: format!("grpc://{}", url.authority()),
+            address: spelt(&url),
             data_dir,
             is_draining: Arc::clone(&is_draining),
         };
@@ -142,5 +163,6 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
         }
     }
     network.shutdown_background();
+    lent.close_databases().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -159,7 +159,8 @@ async fn files_that_are_no_tables_are_never_sent() {
     let mut options = ClusterOptions::new(Arc::new(Anybody));
     (options.bytes_min, options.task_bytes) = (0, 1);
     options.workers = vec!["http://a:1".parse().unwrap(), "http://b:1".parse().unwrap()];
-    let cluster = Cluster::new(options, "same".into(), Storage::local());
+    let databases = std::sync::Weak::<crate::services::Services>::new();
+    let cluster = Cluster::new(options, "same".into(), Storage::local(), databases);
     let state = super::lake::session(2).state();
     match place(&cluster, &bare, &state).unwrap() {
         Placement::Local(reason) => assert!(reason.contains("no table's"), "{reason}"),

@@ -213,15 +213,60 @@ fn opened(
 pub(crate) fn mount_kept(services: &Services) -> Result<()> {
     let Some(home) = services.databases.home.as_deref() else { return Ok(()) };
     for definition in home.definitions()? {
-        let name = definition.name.clone();
-        let checked = definition.check().and_then(|()| opened(services, home, &definition));
-        let catalog = checked.unwrap_or_else(|e| {
-            tracing::warn!(catalog = name, error = %e, "a catalog could not be opened");
-            ForeignCatalog::broken(definition, e.to_string())
-        });
-        if let Err(e) = services.mount_foreign(catalog) {
-            // The configuration has one of that name, and comes first.
-            tracing::warn!(catalog = name, error = %e, "a catalog was left out");
+        mount_defined(services, home, definition);
+    }
+    Ok(())
+}
+
+fn mount_defined(services: &Services, home: &dyn CatalogHome, definition: CatalogDefinition) {
+    let name = definition.name.clone();
+    if let Err(e) = services.mount_foreign(opened_or_broken(services, home, definition)) {
+        // The configuration has one of that name, and comes first.
+        tracing::warn!(catalog = name, error = %e, "a catalog was left out");
+    }
+}
+
+fn opened_or_broken(
+    services: &Services,
+    home: &dyn CatalogHome,
+    definition: CatalogDefinition,
+) -> ForeignCatalog {
+    let checked = definition.check().and_then(|()| opened(services, home, &definition));
+    checked.unwrap_or_else(|e| {
+        tracing::warn!(catalog = definition.name, error = %e, "a catalog could not be opened");
+        ForeignCatalog::broken(definition, e.to_string())
+    })
+}
+
+/// Takes over what statements have made, changed and dropped in other processes meanwhile.
+/// Connections of what is gone end with the queries that use them.
+///
+/// # Errors
+/// Where the definitions cannot be read.
+pub(crate) fn refresh_kept(services: &Services) -> Result<()> {
+    let Some(home) = services.databases.home.as_deref() else { return Ok(()) };
+    // Whoever mounts now knows what is kept.
+    let Ok(_turn) = services.mounting.try_lock() else { return Ok(()) };
+    let kept = home.definitions()?;
+    for mounted in services.foreign_catalogs() {
+        let is_kept = |definition: &CatalogDefinition| {
+            kept.iter().any(|kept| kept.name.eq_ignore_ascii_case(&definition.name))
+        };
+        if mounted.definition().is_some_and(|definition| !is_kept(definition)) {
+            drop(services.exchange_foreign(mounted.name(), None));
+        }
+    }
+    for definition in kept {
+        match services.foreign(&definition.name) {
+            None => mount_defined(services, home, definition),
+            Some(mounted) => {
+                // One of the configuration comes first.
+                if mounted.definition().is_some_and(|known| *known != definition) {
+                    let name = definition.name.clone();
+                    let changed = opened_or_broken(services, home, definition);
+                    drop(services.exchange_foreign(&name, Some(changed)));
+                }
+            }
         }
     }
     Ok(())

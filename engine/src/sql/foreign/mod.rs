@@ -15,6 +15,7 @@ pub(crate) mod drop;
 pub(crate) mod show;
 pub(crate) mod ddl;
 pub(crate) mod catalogs;
+mod nodes;
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]

@@ -1,0 +1,314 @@
+//! A server and its workers as processes: who is let in, what is encrypted, who works, and what ends
+//! when a query does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fjord_tests::server::ServerProcess;
+use fjord_tests::workers::WorkerProcess;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+use crate::process::measured;
+
+/// Something of several files; each task of its scans has one of them.
+const TABLE: &str =
+    "CREATE TABLE t AS SELECT v AS k, 'x' || v AS s FROM generate_series(1, 20000) g(v);
+    INSERT INTO t VALUES (20001, 'y'), (20002, 'z');
+    INSERT INTO t SELECT v + 30000, 'w' FROM generate_series(1, 20000) g(v)";
+
+/// A server with workers of its data directory.
+struct Nodes {
+    server: ServerProcess,
+    workers: Vec<WorkerProcess>,
+    directory: TempDir,
+}
+
+impl Nodes {
+    fn start(server: &str, worker: impl Fn(&mut Command)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = written(directory.path(), "server.toml", server);
+        let server = ServerProcess::start(directory.path(), |command| {
+            command.arg("--config").arg(config);
+        });
+        let mut nodes = Self { server: server.unwrap(), workers: Vec::new(), directory };
+        for name in ["one", "two"] {
+            nodes.add(name, &worker).unwrap();
+        }
+        nodes.wait_for(2);
+        nodes
+    }
+
+    fn add(&mut self, name: &str, set_up: impl Fn(&mut Command)) -> anyhow::Result<()> {
+        let address = self.server.address();
+        let worker = WorkerProcess::start_with(self.directory.path(), name, |command| {
+            command.args(["--coordinator", address]);
+            set_up(command);
+        })?;
+        self.workers.push(worker);
+        Ok(())
+    }
+
+    fn wait_for(&self, count: usize) {
+        let sql = "SELECT count(*) FROM system.workers WHERE state = 'serving'";
+        until(&format!("{count} workers"), || {
+            self.server.sql(sql).unwrap().contains(&count.to_string())
+        });
+    }
+
+    /// A single value.
+    fn value(&self, sql: &str) -> String {
+        self.server.sql(sql).unwrap().lines().nth(1).unwrap_or_default().to_owned()
+    }
+
+    fn stages(&self) -> usize {
+        self.value("SELECT count(*) FROM system.stages").parse().unwrap()
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn written(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// A certificate, its key and who vouches for it, as PEM files in `directory`; what `[tls]` and
+/// `[cluster]` say of them.
+fn certificates(directory: &Path) -> String {
+    let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let ca = written(directory, "ca.pem", &authority.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(authority, key);
+    let own = KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = CertificateParams::new(names).unwrap().signed_by(&own, &issuer).unwrap();
+    let certificate = written(directory, "node.pem", &certificate.pem());
+    let key = written(directory, "node.key", &own.serialize_pem());
+    format!(
+        "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n[cluster]\nca = {ca:?}\nbytes_min = 0\ntask_bytes = 64\n"
+    )
+}
+
+#[test]
+fn a_cluster_with_certificates_is_encrypted_and_lets_nobody_in_without() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = certificates(ours.path());
+    let file = written(ours.path(), "worker.toml", &config);
+    let ca = ours.path().join("ca.pem");
+    let mut nodes = {
+        let directory = tempfile::tempdir().unwrap();
+        let server = ServerProcess::start(directory.path(), |command| {
+            command.arg("--config").arg(&file);
+        });
+        let server = server.unwrap().with_shell(&["--tls-ca", ca.to_str().unwrap()]);
+        Nodes { server, workers: Vec::new(), directory }
+    };
+    assert!(nodes.server.address().starts_with("grpc+tls://"), "{}", nodes.server.address());
+    for name in ["one", "two"] {
+        nodes
+            .add(name, |command| {
+                command.arg("--config").arg(&file);
+            })
+            .unwrap();
+    }
+    nodes.wait_for(2);
+    nodes.server.sql(TABLE).unwrap();
+    assert_eq!(nodes.value("SELECT count(*) FROM t"), "40002");
+    assert!(nodes.stages() > 0, "nothing ran on workers");
+    let addresses = nodes.server.sql("SELECT address FROM system.workers").unwrap();
+    assert_eq!(addresses.matches("grpc+tls://").count(), 2, "{addresses}");
+
+    // A plain connection to a worker gets no word in return.
+    use std::io::{Read, Write};
+    let port = nodes.workers[0].url().port().unwrap();
+    let mut plain = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    plain.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut answer = Vec::new();
+    // A reset is an answer too.
+    let _read = plain.read_to_end(&mut answer);
+    assert!(answer.first().is_none_or(|first| *first == 0x15), "{answer:?}");
+
+    // Nor does somebody else's certificate let a worker in, though it knows the secret.
+    let stranger = written(theirs.path(), "worker.toml", &certificates(theirs.path()));
+    nodes
+        .add("stranger", |command| {
+            command.arg("--config").arg(&stranger);
+        })
+        .unwrap();
+    until("the stranger", || nodes.workers[2].errors().unwrap().contains("cannot be reached"));
+    // And one without certificates is told before it asks.
+    let refused = nodes.add("plain", |_| {}).unwrap_err().to_string();
+    assert!(
+        refused.contains("--coordinator") && refused.contains("without cluster.ca"),
+        "{refused}"
+    );
+    nodes.wait_for(2);
+}
+
+#[test]
+fn workers_that_are_another_clusters_or_do_not_see_the_tables_are_refused() {
+    let mut nodes = Nodes::start("", |_| {});
+    let elsewhere = tempfile::tempdir().unwrap();
+    let ended = |worker: &mut WorkerProcess| {
+        until("a refusal", || worker.ended().unwrap().is_some());
+        assert!(!worker.ended().unwrap().unwrap().success());
+        worker.errors().unwrap()
+    };
+    let address = nodes.server.address().to_owned();
+    let join = |command: &mut Command| {
+        command.args(["--coordinator", &address]);
+    };
+    let mut stranger = WorkerProcess::start_with(elsewhere.path(), "stranger", join).unwrap();
+    let said = ended(&mut stranger);
+    assert!(said.contains("another cluster") && said.contains("secrets differ"), "{said}");
+    // With the secret, but on another disk.
+    let secret = nodes.directory.path().join("cluster.secret");
+    std::fs::copy(secret, elsewhere.path().join("cluster.secret")).unwrap();
+    let mut blind = WorkerProcess::start_with(elsewhere.path(), "blind", join).unwrap();
+    let said = ended(&mut blind);
+    assert!(said.contains("on a local disk") && said.contains("--data-dir"), "{said}");
+    nodes.wait_for(2);
+    // One that drains ends with success, and gets nothing new.
+    nodes.server.sql(TABLE).unwrap();
+    let mut leaving = nodes.workers.remove(0);
+    leaving.signal("TERM").unwrap();
+    until("a drain", || leaving.ended().unwrap().is_some());
+    assert!(leaving.ended().unwrap().unwrap().success(), "{}", leaving.errors().unwrap());
+    let before = nodes.stages();
+    assert_eq!(nodes.value("SET cluster_bytes_min = 0; SELECT count(*) FROM t"), "40002");
+    measured(&format!("stages on one worker: {}", nodes.stages() - before));
+}
+
+#[test]
+fn a_coordinator_that_does_not_work_leaves_small_queries_to_workers() {
+    let config = "[cluster]\ncoordinator_works = false\ntask_bytes = 64\n";
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), "server.toml", config);
+    let server = ServerProcess::start(directory.path(), |command| {
+        command.arg("--config").arg(&file);
+    });
+    let mut nodes = Nodes { server: server.unwrap(), workers: Vec::new(), directory };
+    // What reads no table is not for workers.
+    nodes.server.sql(TABLE).unwrap();
+    let e = nodes.server.sql("SELECT count(*) FROM t").unwrap_err().to_string();
+    assert!(e.contains("no worker serves") && e.contains("cluster.coordinator_works"), "{e}");
+    for name in ["one", "two"] {
+        nodes.add(name, |_| {}).unwrap();
+    }
+    nodes.wait_for(2);
+    assert_eq!(nodes.stages(), 0);
+    assert_eq!(nodes.value("SELECT count(*) FROM t"), "40002");
+    assert!(nodes.stages() > 0, "a small query did not run on workers");
+}
+
+/// Processor time of a process so far.
+fn busy(id: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Bytes that a process held in memory at most.
+fn most_held(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// Hazard: a join whose filter lets nothing pass goes on in one poll; on a worker nobody would end it.
+#[test]
+fn a_query_that_is_killed_ends_on_its_workers_within_seconds() {
+    let nodes = Nodes::start("[cluster]\nbytes_min = 0\ntask_bytes = 64\n", |_| {});
+    nodes.server.sql(TABLE).unwrap();
+    let stubborn = [
+        "SELECT count(*) FROM t a JOIN t b ON a.k * 3 < b.k - 1000000",
+        "SELECT count(*) FROM t a JOIN t b ON a.k % 2 = b.k % 2 AND a.k + b.k < 0",
+        "SELECT sum((a.k * b.k) % 7) FROM t a, t b, t c",
+    ];
+    for sql in stubborn {
+        let mut shell = nodes.server.shell(sql).unwrap();
+        let mut shell = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let works = || nodes.workers.iter().map(|worker| busy(worker.id())).sum::<Duration>();
+        let before = works();
+        until("work", || works() > before + Duration::from_secs(2));
+        let id = nodes.value(&format!(
+            "SELECT id FROM system.queries WHERE state = 'running' AND text LIKE '{}%'",
+            &sql[..20]
+        ));
+        assert_eq!(id.len(), 36, "{id:?}");
+        let running = "SELECT count(*) FROM system.stages WHERE state = 'running'";
+        assert_ne!(nodes.value(running), "0", "{sql}: not on workers");
+        let begun = Instant::now();
+        nodes.server.sql(&format!("CALL system.kill('{id}')")).unwrap();
+        until("the end of the tasks", || {
+            nodes.value("SELECT CAST(sum(tasks) AS bigint) FROM system.workers") == "0"
+        });
+        let told = begun.elapsed();
+        // Idle: in a second they need no more than their heartbeats.
+        loop {
+            let before = works();
+            std::thread::sleep(Duration::from_secs(1));
+            if works() - before < Duration::from_millis(200) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(8), "{sql}: workers work on");
+        }
+        assert!(!shell.wait().unwrap().success());
+        measured(&format!(
+            "killed: tasks gone after {told:?}, idle {:?} after that: {sql}",
+            begun.elapsed() - told
+        ));
+    }
+}
+
+#[test]
+fn the_memory_limit_of_a_worker_and_of_a_query_hold_there() {
+    let nodes = Nodes::start("[cluster]\nbytes_min = 0\ntask_bytes = 64\n", |command| {
+        command.args(["--memory-limit", "40MB"]);
+    });
+    nodes
+        .server
+        .sql(
+            "CREATE TABLE wide AS SELECT v AS k, repeat('x', 100) || v AS s FROM generate_series(1, 400000) g(v);
+             INSERT INTO wide SELECT k + 400000, s FROM wide",
+        )
+        .unwrap();
+    let before = nodes.stages();
+    // A sort of all rows that spills, and whose rows are all there.
+    let sorted =
+        "SELECT count(*), max(r) FROM (SELECT row_number() OVER (ORDER BY s, k) AS r FROM wide)";
+    assert_eq!(nodes.value(sorted), "800000,800000");
+    let grouped = "SELECT count(*), max(n) FROM (SELECT s, count(*) AS n FROM wide GROUP BY s)";
+    assert_eq!(nodes.value(grouped), "400000,2");
+    assert!(nodes.stages() > before, "nothing ran on workers");
+    // What can neither spill nor fit is refused with the name of the limit.
+    let joined = "SELECT count(*) FROM wide a JOIN wide b ON a.s = b.s AND a.k <> b.k";
+    match nodes.server.sql(joined) {
+        Ok(found) => measured(&format!("the join did fit: {}", found.trim())),
+        Err(e) => assert!(e.to_string().contains("--memory-limit"), "{e}"),
+    }
+    for worker in &nodes.workers {
+        let held = most_held(worker.id()) >> 20;
+        measured(&format!("a worker of 40 MB held {held} MiB at most"));
+        assert!(held < 600, "{held} MiB");
+    }
+    let e = nodes
+        .server
+        .sql(&format!("SET query_memory_bytes = 1000000; {grouped}"))
+        .unwrap_err()
+        .to_string();
+    assert!(e.contains("query_memory"), "{e}");
+    assert_eq!(nodes.value("SELECT count(*) FROM wide"), "800000");
+}
