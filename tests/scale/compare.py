@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 RELATIVE = 1e-9
-QUOTIENT = 1e-6
+QUOTIENT = 1e-5
 # Rows with the same exact values that are tried against one another.
 MATCHES_MAX = 3_000
 LIMIT = re.compile(r"\s+LIMIT\s+(\d+)\s*;?\s*$", re.IGNORECASE)
