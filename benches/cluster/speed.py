@@ -14,12 +14,25 @@ The client is pinned as the coordinator is, and counted. Queries that do not run
 named. Stages are forced to be remote: no query is too small, and with one worker every plan is sent to it.
 
 Wall time is from SQL text to the last row; CPU time is that of all processes of a set-up and of the client.
+
+What more workers would bring is computed, not measured. Of each query, with N workers of one core each:
+
+    T(N) = s + (p + c · (S · 2(N-1)/N + G + B · N/2)) / N + bytes / (N · LINK)
+
+s   CPU time of coordinator and client with two workers, which nobody shares
+p   CPU time of the worker where there is one, which exchanges nothing
+S   bytes that two workers shuffle: with N, (N-1)/N of all rows change places, where it was a half
+B   bytes that two workers broadcast: each of N gets them
+G   bytes that are gathered at the end
+c   CPU time of a byte: what two workers need more than one, divided by S + G + B
+LINK  a network of 10 Gbit/s, not overlapped with anything
 """
 
 import argparse
 import json
 import math
 import os
+import re
 import statistics
 import sys
 import time
@@ -32,6 +45,9 @@ from answers import ask, load  # noqa: E402
 from nodes import Nodes  # noqa: E402
 from queries import generate, queries  # noqa: E402
 
+LINK = 10e9 / 8
+UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+EXCHANGES = {"NetworkShuffleExec": "shuffled", "NetworkCoalesceExec": "gathered", "NetworkBroadcastExec": "broadcast"}
 TICKS = os.sysconf("SC_CLK_TCK")
 # Cores of the coordinator and the client, and of each worker.
 SET_UPS = {
@@ -80,10 +96,36 @@ class SetUp:
     def stages(self):
         return ask(self.cursor, "SELECT count(*) AS n FROM system.stages").column(0)[0].as_py()
 
+    def figures(self, sql):
+        plan = ask(self.cursor, f"EXPLAIN ANALYZE {sql}")
+        return "\n".join(str(text) for text in plan.column(plan.num_columns - 1).to_pylist())
+
     def stop(self):
         self.cursor.close()
         self.connection.close()
         self.nodes.stop()
+
+
+def exchanged(plan):
+    """Bytes by kind of exchange, from the figures of a plan that ran."""
+    bytes_of = dict.fromkeys(EXCHANGES.values(), 0.0)
+    for line in plan.splitlines():
+        kind = re.search("|".join(EXCHANGES), line)
+        told = re.search(r"bytes_transferred=\{([^}]*)\}", line)
+        if kind and told:
+            for number, unit in re.findall(r"\d+:([\d.]+) ?([KMG]?B)", told.group(1)):
+                bytes_of[EXCHANGES[kind.group()]] += float(number) * UNITS[unit]
+    return bytes_of
+
+
+def extrapolated(workers, one, two, moved):
+    """Seconds of a query on so many workers; see above."""
+    s, p = two[0] + two[-1], one[1]
+    shuffled, gathered, broadcast = (moved[kind] for kind in ("shuffled", "gathered", "broadcast"))
+    total = shuffled + gathered + broadcast
+    c = max(sum(two[1:-1]) - p, 0.0) / total if total else 0.0
+    moving = shuffled * 2 * (workers - 1) / workers + gathered + broadcast * workers / 2
+    return s + (p + c * moving) / workers + moving / (workers * LINK)
 
 
 def geomean(values):
@@ -130,6 +172,10 @@ def main():
                     here["cpu"].append(cpu)
                 if attempt:
                     print(f"{number}: " + ", ".join(f"{s.name} {told[number][s.name]['wall'][-1] * 1000:.0f} ms" for s in set_ups), flush=True)
+        for set_up in set_ups:
+            if set_up.name == "two-workers":
+                for number, sql in asked:
+                    told[number]["moved"] = exchanged(set_up.figures(sql))
     finally:
         os.sched_setaffinity(0, every_core)
         for set_up in set_ups:
@@ -156,6 +202,15 @@ def main():
         print(f"measured: {what}: geomean of wall time {geomean(ratios.values()):.3f}, of CPU time "
               f"{geomean(cpu(n, over) / cpu(n, under) for n in remote):.3f}; highest {ratios.get(worst, 0):.2f} (query {worst}); "
               f"{len(remote)} queries" + (f", without {', '.join(left)}, which ran on the coordinator alone" if left else ""))
+    if "two-workers" in names and "one-worker" in names:
+        remote = [n for n, _ in asked if all(told[n][name]["stages"] > 0 for name in ("one-worker", "two-workers"))]
+        typical = lambda n, name: [statistics.median(column) for column in zip(*told[n][name]["cpu"])]  # noqa: E731
+        kinds = {kind: sum(told[n]["moved"][kind] for n in remote) for kind in EXCHANGES.values()}
+        print("measured: bytes between two workers and their coordinator, all queries once: "
+              + ", ".join(f"{kind} {size / (1 << 20):.1f} MiB" for kind, size in kinds.items()))
+        for workers in (2, 4, 8, 16):
+            gain = geomean(sum(typical(n, "one-worker")) / extrapolated(workers, typical(n, "one-worker"), typical(n, "two-workers"), told[n]["moved"]) for n in remote)
+            print(f"computed: {workers} workers of one core: {gain:.2f} x one worker, by CPU time")
     if given.report:
         given.report.write_text(json.dumps({"scale": given.scale, "rounds": given.rounds, "queries": told}, indent=1))
     return 0

@@ -1,9 +1,10 @@
 """When two answers are the same.
 
 Rows are compared as multisets. In columns that are exact on both sides (integers, decimals of one scale, texts, dates) a value
-equals itself alone. Where one side is a floating-point number, or the scales of decimals differ, two values are equal when they
-differ by no more than RELATIVE of the larger one, or by four units in the last place of the decimal with the smaller scale: sums of
-floating-point numbers depend on the order of the rows, and engines give averages of decimals different scales.
+equals itself alone. Two floating-point numbers are equal when they differ by no more than RELATIVE of the larger one: their sums depend on
+the order of the rows. Where DuckDB has a floating-point number and Fjord a decimal (averages, quotients), or decimals have different
+scales, QUOTIENT of the larger one, or four units in the last place of the smaller scale: Fjord's quotients of decimals end after six or more
+digits, and may be multiplied and added up afterwards. No column of Fjord's own runs is compared so, as their types are the same.
 
 A query's LIMIT may cut through rows that its ORDER BY holds to be equal. So every query runs twice: without its last LIMIT, when
 all rows are compared; and with it, when the number of rows must be that of the limit, every row one of all rows, and the columns
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 RELATIVE = 1e-9
+QUOTIENT = 1e-5
 # Rows with the same exact values that are tried against one another.
 MATCHES_MAX = 3_000
 LIMIT = re.compile(r"\s+LIMIT\s+(\d+)\s*;?\s*$", re.IGNORECASE)
@@ -50,9 +52,10 @@ class Rule:
 
     def __init__(self, left, right):
         assert left.num_columns == right.num_columns, f"{left.num_columns} columns and {right.num_columns}"
-        self.slack = []
+        self.slack, self.is_mixed = [], []
         for a, b in zip(left.schema.types, right.schema.types):
             a, b = scale(a), scale(b)
+            self.is_mixed.append(a != b)
             if a is None or b is None or a == b != float("inf"):
                 self.slack.append(None)
             else:
@@ -66,7 +69,8 @@ class Rule:
         if a is None or b is None:
             return a is b
         a, b = float(a), float(b)
-        return a == b or abs(a - b) <= max(RELATIVE * max(abs(a), abs(b)), self.slack[column] * 1.0000001)
+        relative = QUOTIENT if self.is_mixed[column] else RELATIVE
+        return a == b or abs(a - b) <= max(relative * max(abs(a), abs(b)), self.slack[column] * 1.0000001)
 
     def same(self, a, b):
         return all(self.near(i, a[i], b[i]) for i in self.loose)

@@ -9,13 +9,26 @@ import duckdb
 ROOT = Path(__file__).resolve().parents[2]
 GENERATORS = {"tpch": "dbgen", "tpcds": "dsdgen"}
 
-# What Fjord spells otherwise than DuckDB does: query, what stands there, what stands there instead, why.
-ADAPTED = {"tpch": {}, "tpcds": {}}
+# What Fjord is asked otherwise than DuckDB: query, what stands there, what stands there instead, why.
+ADAPTED = {
+    "tpch": {},
+    "tpcds": {
+        72: [
+            ("JOIN inventory ON (cs_item_sk = inv_item_sk)\nJOIN warehouse ON (w_warehouse_sk=inv_warehouse_sk)\n", "", "joins run in the order of FROM"),
+            (
+                "JOIN date_dim d2 ON (inv_date_sk = d2.d_date_sk)\n",
+                "JOIN inventory ON (cs_item_sk = inv_item_sk)\nJOIN warehouse ON (w_warehouse_sk=inv_warehouse_sk)\n"
+                "JOIN date_dim d2 ON (inv_date_sk = d2.d_date_sk)\n",
+                "after the joins that leave few sales: a billion rows otherwise, and many minutes",
+            ),
+        ],
+    },
+}
 
 
-def generator(suite):
+def generator(suite, file=":memory:"):
     """DuckDB with the generator of a suite."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(file)
     package = importlib.util.find_spec(f"duckdb_extension_{suite}")
     if package is None:
         raise SystemExit(f"pip install duckdb=={duckdb.__version__} duckdb-extension-{suite}")
@@ -30,10 +43,15 @@ def generate(suite, factor, folder):
     done = folder / "done"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        connection = generator(suite)
+        # On disk: ten times as much would not fit into the memory of many a machine.
+        scratch = folder / "scratch.duckdb"
+        scratch.unlink(missing_ok=True)
+        connection = generator(suite, str(scratch))
         connection.execute(f"CALL {GENERATORS[suite]}(sf = {factor})")
         for (table,) in connection.execute("SHOW TABLES").fetchall():
             connection.execute(f"COPY {table} TO '{folder / table}.parquet'")
+        connection.close()
+        scratch.unlink()
         done.touch()
     return sorted(file.stem for file in folder.glob("*.parquet"))
 
