@@ -185,12 +185,7 @@ impl Catalog {
 
     /// Prepares a table: checks the name, assigns field ids, chooses the location.
     pub async fn stage_table(&self, create: CreateTable) -> Result<StagedTable> {
-        let metastore = self.metastore.as_ref();
-        let staged = stage(metastore, &self.storage, &self.warehouse, create).await?;
-        if staged.replaces.is_none() {
-            metastore.prepare_files(&staged.table).await?;
-        }
-        Ok(staged)
+        stage(self.metastore.as_ref(), &self.storage, &self.warehouse, create).await
     }
 
     /// Publishes a staged table with `files` as its first snapshot (none for an empty table).

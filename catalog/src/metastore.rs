@@ -6,6 +6,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+use crate::create::CreateTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{Namespace, TableName};
 use crate::spec::{TableRequirement, TableUpdate};
@@ -173,10 +174,10 @@ pub trait Metastore: fmt::Debug + Send + Sync {
     async fn load_table(&self, name: &TableName) -> Result<Table>;
 
     /// Gets ready for the files of a table that is not there yet: a catalog that vends credentials
-    /// is asked for those of its location.
-    async fn prepare_files(&self, staged: &Table) -> Result<()> {
-        let _unused = staged;
-        Ok(())
+    /// says where they go, and is asked for what it takes to write there. `None` leaves it to us.
+    async fn place_new(&self, create: &CreateTable) -> Result<Option<String>> {
+        let _unused = create;
+        Ok(None)
     }
 
     /// Makes a table of metadata that is there already; it is read by the implementation, which

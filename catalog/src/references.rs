@@ -195,6 +195,13 @@ fn set(name: &str, reference: SnapshotReference) -> TableUpdate {
     TableUpdate::SetSnapshotRef { ref_name: name.to_owned(), reference }
 }
 
+fn check_name(kind: ReferenceKind, name: &str) -> Result<()> {
+    match name.is_empty() {
+        true => Err(invalid(format!("the name of a {kind} cannot be empty"))),
+        false => Ok(()),
+    }
+}
+
 fn put(
     metadata: &TableMetadata,
     (kind, name): (ReferenceKind, &str),
@@ -202,9 +209,7 @@ fn put(
     if_there: IfThere,
     retention: Retention,
 ) -> Result<Vec<TableUpdate>> {
-    if name.is_empty() {
-        return Err(invalid(format!("the name of a {kind} cannot be empty")));
-    }
+    check_name(kind, name)?;
     if kind == ReferenceKind::Tag && name == MAIN_BRANCH {
         return Err(invalid(format!("{MAIN_BRANCH:?} is a branch and cannot be a tag")));
     }
@@ -311,6 +316,7 @@ fn fast_forward(metadata: &TableMetadata, branch: &str, to: &str) -> Result<Vec<
     let target = snapshot_id(metadata, &At::Reference(to.to_owned()))?;
     let all = references(metadata)?;
     let Some(reference) = all.get(branch) else {
+        check_name(ReferenceKind::Branch, branch)?;
         let retention = checked(ReferenceKind::Branch, Retention::default())?;
         return Ok(vec![set(branch, SnapshotReference::new(target, retention))]);
     };

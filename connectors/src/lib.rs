@@ -2,6 +2,7 @@
 //! engine or protocols.
 
 pub mod error;
+pub mod parquet_text;
 pub mod relation;
 pub mod connector;
 pub mod files;

@@ -18,7 +18,6 @@ use crate::queries::{Queries, QueriesOptions};
 use crate::runtime::{self, SpillDir};
 use crate::services::{MemoryStatistics, Services};
 use crate::session::{Session, SessionOptions};
-use crate::sql::foreign::catalogs;
 
 /// How to start an engine. Every limit has a finite default.
 #[derive(Clone, Debug)]
@@ -101,7 +100,7 @@ impl Engine {
     /// # Errors
     /// Where the definitions cannot be read.
     pub fn mount_kept_databases(&self) -> Result<()> {
-        catalogs::mount_kept(&self.services)
+        self.services.mount_kept()
     }
 
     /// The mounted databases, for plans that came from another process.

@@ -196,6 +196,28 @@ impl Services {
         Ok(())
     }
 
+    /// Mounts the databases that statements made, in this process or another one; one of the
+    /// configuration comes before one of its name.
+    ///
+    /// # Errors
+    /// Where their definitions cannot be read.
+    pub(crate) fn mount_kept(&self) -> Result<()> {
+        for catalog in self.databases.kept(|name| self.is_taken(name))? {
+            let name = catalog.name().to_owned();
+            if let Err(e) = self.mount_foreign(catalog) {
+                tracing::warn!(catalog = name, error = %e, "a catalog was left out");
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where what cannot be read is left to those who change it.
+    fn mount_made_elsewhere(&self) {
+        if let Err(e) = self.mount_kept() {
+            tracing::warn!(error = %e, "catalogs of other processes are not seen");
+        }
+    }
+
     /// Puts `catalog` in the place of the one of its name, or takes that one away; returns it.
     pub(crate) fn exchange_foreign(
         &self,
@@ -218,13 +240,34 @@ impl Services {
         self.catalogs.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Every mounted database, in the order of mounting.
+    /// Whether a catalog of this name is mounted, of whichever kind.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.is_of_ours(name) || self.mounted_foreign(name).is_some()
+    }
+
+    fn is_of_ours(&self, name: &str) -> bool {
+        let catalogs = self.catalogs.read().unwrap_or_else(PoisonError::into_inner);
+        catalogs.iter().any(|c| c.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Every database, in the order of mounting.
     pub(crate) fn foreign_catalogs(&self) -> Vec<Arc<ForeignCatalog>> {
+        self.mount_made_elsewhere();
         self.foreign.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A mounted database by its catalog's name, regardless of case.
+    /// A database by its catalog's name, regardless of case; also one that another process of the
+    /// same data directory has made since.
     pub(crate) fn foreign(&self, name: &str) -> Option<Arc<ForeignCatalog>> {
+        let found = self.mounted_foreign(name);
+        if found.is_some() || self.is_of_ours(name) {
+            return found;
+        }
+        self.mount_made_elsewhere();
+        self.mounted_foreign(name)
+    }
+
+    fn mounted_foreign(&self, name: &str) -> Option<Arc<ForeignCatalog>> {
         let foreign = self.foreign.read().unwrap_or_else(PoisonError::into_inner);
         foreign.iter().find(|c| c.name().eq_ignore_ascii_case(name)).cloned()
     }

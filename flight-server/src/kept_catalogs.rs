@@ -169,8 +169,7 @@ impl CatalogHome for KeptCatalogs {
                 return Err(Error::new(
                     ErrorKind::AlreadyExists,
                     format!(
-                        "catalog \"{}\" was made by another process of this data directory; it is \
-                         mounted at the next start",
+                        "catalog \"{}\" was made by another process of this data directory",
                         definition.name
                     ),
                 ));

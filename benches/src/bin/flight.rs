@@ -204,11 +204,10 @@ async fn keyed(arguments: &Arguments) -> Result<Vec<String>> {
     let mut contenders = Contenders::start(&lake, &server, arguments).await?;
     let mut times = Kind::ALL.map(|_| Vec::new());
     for (round, key) in keys.into_iter().enumerate() {
-        for turn in 0..Kind::ALL.len() {
-            let at = (round + turn) % Kind::ALL.len();
-            let took = contenders.run(Kind::ALL[at], key).await?;
+        for kind in in_turn(round) {
+            let took = contenders.run(kind, key).await?;
             if round >= arguments.keys / 10 {
-                times[at].extend(took);
+                times[kind as usize].extend(took);
             }
         }
     }
@@ -249,6 +248,22 @@ enum Kind {
 impl Kind {
     const ALL: [Self; 5] =
         [Self::Text, Self::WireText, Self::Prepared, Self::WirePrepared, Self::DuckDb];
+}
+
+/// Every kind once, in an order of its own for each of 120 rounds. In a fixed order each would always
+/// have the same one before it, and what follows another engine finds the caches of the processor cold.
+fn in_turn(round: usize) -> Vec<Kind> {
+    /// Has no factor in common with 120, so that every order comes up.
+    const STRIDE: usize = 77;
+    let mut rest = Kind::ALL.to_vec();
+    let mut order = round * STRIDE;
+    let mut turns = Vec::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let at = order % rest.len();
+        order /= rest.len();
+        turns.push(rest.remove(at));
+    }
+    turns
 }
 
 struct Contenders {

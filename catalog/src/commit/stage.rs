@@ -17,6 +17,9 @@ use crate::table::Table;
 /// The longest table name that a directory takes over; the rest of the name is its suffix.
 const DIRECTORY_NAME_BYTES_MAX: usize = 120;
 
+/// The property of a namespace that says where its tables go.
+const LOCATION: &str = "location";
+
 /// Stages `create` below `warehouse`.
 pub(crate) async fn stage(
     metastore: &dyn Metastore,
@@ -25,12 +28,21 @@ pub(crate) async fn stage(
     mut create: CreateTable,
 ) -> Result<StagedTable> {
     // The namespace must exist, and its stored spelling is the one to use.
-    create.name.namespace = metastore.load_namespace(&create.name.namespace).await?.0;
+    let (namespace, of_namespace) = metastore.load_namespace(&create.name.namespace).await?;
+    create.name.namespace = namespace;
     check_properties(&create)?;
+    let existing = existing(metastore, &create.name).await?;
+    if existing.is_none() && create.mode != CreateMode::Replace {
+        // Before anything is resolved: what is vended for the table may be its only store.
+        let place = metastore.place_new(&create).await?;
+        if create.location.is_none() {
+            let below = |base: &String| below(base, &create.name);
+            create.location = place.or_else(|| of_namespace.get(LOCATION).map(below));
+        }
+    }
     if let Some(location) = &create.location {
         storage.resolve_named(location)?;
     }
-    let existing = existing(metastore, &create.name).await?;
     let staged = match (existing, create.mode) {
         (Some(table), CreateMode::Create) => Err(Error::new(
             ErrorKind::AlreadyExists,
@@ -188,13 +200,13 @@ fn with_defaults(mut properties: HashMap<String, String>) -> HashMap<String, Str
 /// some decode `%20` in a path and some do not.
 fn new_location(warehouse: &str, name: &TableName) -> String {
     let schema = plain(&name.namespace.to_string());
+    below(&format!("{}/{schema}", warehouse.trim_end_matches('/')), name)
+}
+
+/// A directory of its own for a table of that name.
+fn below(base: &str, name: &TableName) -> String {
     let (random, _) = Uuid::new_v4().as_u64_pair();
-    format!(
-        "{}/{schema}/{}-{:08x}",
-        warehouse.trim_end_matches('/'),
-        plain(&name.name),
-        random >> 32
-    )
+    format!("{}/{}-{:08x}", base.trim_end_matches('/'), plain(&name.name), random >> 32)
 }
 
 fn plain(name: &str) -> String {

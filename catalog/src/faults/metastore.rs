@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::create::CreateTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::{Capabilities, Entry, EntryKind, History, Metastore, TableCommit, View};
 use crate::name::{Namespace, TableName};
@@ -256,8 +257,8 @@ impl Metastore for FaultMetastore {
         !self.has_references && self.inner.has_table_references()
     }
 
-    async fn prepare_files(&self, staged: &Table) -> Result<()> {
-        self.inner.prepare_files(staged).await
+    async fn place_new(&self, create: &CreateTable) -> Result<Option<String>> {
+        self.inner.place_new(create).await
     }
 
     async fn connect(&self) -> Result<()> {

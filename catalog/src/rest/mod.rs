@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::create::CreateTable;
 use crate::error::Result;
 use crate::metastore::{Capabilities, Entry, EntryKind, History, Metastore, TableCommit, View};
 use crate::name::{Namespace, TableName};
@@ -175,8 +176,8 @@ impl Metastore for Rest {
         self.apply_together(commits).await
     }
 
-    async fn prepare_files(&self, staged: &Table) -> Result<()> {
-        self.ask_for_new(staged).await
+    async fn place_new(&self, create: &CreateTable) -> Result<Option<String>> {
+        self.ask_for_new(create).await
     }
 
     async fn register_table(&self, name: &TableName, metadata_location: &str) -> Result<Table> {

@@ -65,7 +65,7 @@ impl Rest {
             return Err(Error::new(ErrorKind::Unavailable, text));
         };
         if let Some(vendor) = &self.vendor {
-            vendor.accept(self, name, &location, metadata, &config)?;
+            vendor.accept(self, name, &location, metadata, &config, None)?;
         }
         let json = serde_json::to_vec(&metadata.take())
             .map_err(|e| Error::new(ErrorKind::Bug, "metadata cannot be written").with_source(e))?;

@@ -21,11 +21,11 @@ use super::names::{path, what};
 use super::options::Vending;
 use super::told::{Keys, Told};
 use crate::address;
+use crate::create::CreateTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metastore::EntryKind;
 use crate::name::TableName;
 use crate::storage::s3::{self, S3Credentials, S3Options};
-use crate::table::Table;
 
 /// The header by which credentials are asked for.
 pub(super) const DELEGATION: (&str, &str) = ("x-iceberg-access-delegation", "vended-credentials");
@@ -53,6 +53,8 @@ struct VendedKeys {
     rest: Rest,
     table: TableName,
     prefix: String,
+    /// How they were asked for, if the table was not there yet.
+    staging: Option<Value>,
     current: Mutex<Keys>,
     /// One asks, the others wait for the answer.
     renewing: tokio::sync::Mutex<()>,
@@ -63,7 +65,8 @@ impl Vendor {
         Self { vending, known: Cache::new(PREFIXES_MAX) }
     }
 
-    /// Takes what came with a table; nothing, if the server vends nothing.
+    /// Takes what came with a table; nothing, if the server vends nothing. `staging` is how it is
+    /// asked again for a table that is not there yet.
     ///
     /// # Errors
     /// `PermissionDenied` when the server sends the table's files to an endpoint that is neither
@@ -75,6 +78,7 @@ impl Vendor {
         location: &str,
         metadata: &Value,
         told: &Told,
+        staging: Option<Value>,
     ) -> Result<()> {
         let table_location = metadata.get("location").and_then(Value::as_str).unwrap_or(location);
         for (prefix, keys) in told.keys(table_location) {
@@ -91,6 +95,7 @@ impl Vendor {
                 rest: Rest { vendor: None, ..rest.clone() },
                 table: table.clone(),
                 prefix: prefix.clone(),
+                staging: staging.clone(),
                 current: Mutex::new(keys),
                 renewing: tokio::sync::Mutex::default(),
             });
@@ -156,7 +161,12 @@ impl VendedKeys {
     }
 
     async fn renew(&self) -> Result<Keys> {
-        let told = self.rest.told_of(&self.table).await?;
+        let told = match (self.rest.told_of(&self.table).await, &self.staging) {
+            (Err(e), Some(staging)) if e.kind() == ErrorKind::NotFound => {
+                self.rest.told_of_new(&self.table, staging).await?
+            }
+            (told, _) => told?,
+        };
         let found = told.0.keys(&told.1).into_iter().find(|(prefix, _)| *prefix == self.prefix);
         found.map(|(_, keys)| keys).ok_or_else(|| {
             Error::new(
@@ -202,39 +212,49 @@ impl CredentialProvider for VendedKeys {
 }
 
 impl Rest {
-    /// Asks for credentials for the location of a table that is not there yet, by staging one there
-    /// that nobody will commit. A server that refuses leaves what is configured.
-    ///
-    /// Known not to suffice: without a configured store a CREATE TABLE AS fails before it gets here.
-    pub(super) async fn ask_for_new(&self, staged: &Table) -> Result<()> {
-        let Some(vendor) = &self.vendor else { return Ok(()) };
-        let (name, metadata) = (staged.name(), staged.metadata());
-        let body = json!({
+    /// Asks where a table goes that is not there yet, and for credentials to write there, by staging
+    /// one that nobody commits. `None` where the server vends none: then tables go where they are
+    /// configured to, as they do when it refuses.
+    pub(super) async fn ask_for_new(&self, create: &CreateTable) -> Result<Option<String>> {
+        let Some(vendor) = &self.vendor else { return Ok(None) };
+        let name = &create.name;
+        let mut body = json!({
             "name": name.name,
-            "location": metadata.location(),
-            "schema": metadata.current_schema(),
+            "schema": create.schema,
             "stage-create": true,
         });
-        let path = format!("namespaces/{}/tables", encode_namespace(&name.namespace));
-        let about = what(EntryKind::Table, name);
+        if let Some(location) = &create.location {
+            body["location"] = json!(location);
+        }
+        match self.told_of_new(name, &body).await {
+            Ok((told, location)) if !told.keys(&location).is_empty() => {
+                let metadata = json!({ "location": location });
+                vendor.accept(self, name, &location, &metadata, &told, Some(body))?;
+                Ok(Some(location).filter(|location| !location.is_empty()))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => {
+                tracing::debug!(table = %name, %error, "no credentials are vended for a new table");
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the server says of the files of a table that is not there yet, and where it would lie.
+    async fn told_of_new(&self, table: &TableName, staging: &Value) -> Result<(Told, String)> {
+        let path = format!("namespaces/{}/tables", encode_namespace(&table.namespace));
+        let about = what(EntryKind::Table, table);
         let call = Call {
             method: Method::POST,
             url: self.endpoint().await?.url(&path)?,
-            body: Some(&body),
+            body: Some(staging),
             effect: Effect::Read,
             what: &about,
             conflict: ErrorKind::AlreadyExists,
         };
-        match self.client.call(call).await {
-            Ok(answer) => {
-                let (told, location) = (Told::of(&answer), metadata.location());
-                vendor.accept(self, name, location, &json!({ "location": location }), &told)
-            }
-            Err(error) => {
-                tracing::debug!(table = %name, %error, "no credentials are vended for a new table");
-                Ok(())
-            }
-        }
+        let answer = self.client.call(call).await?;
+        let location = answer.pointer("/metadata/location").and_then(Value::as_str);
+        Ok((Told::of(&answer), location.unwrap_or_default().to_owned()))
     }
 
     /// What the server says of a table's files now, and where the table lies.
@@ -266,7 +286,7 @@ mod tests {
         let table = TableName::new(Namespace::parse("s").unwrap(), "t").unwrap();
         let vendor = Arc::clone(rest.vendor.as_ref().unwrap());
         let metadata = json!({"location": "s3://b/w/t"});
-        vendor.accept(rest, &table, "s3://b/w/t/metadata/x", &metadata, &Told::of(answer))
+        vendor.accept(rest, &table, "s3://b/w/t/metadata/x", &metadata, &Told::of(answer), None)
     }
 
     fn key(id: &str) -> Value {

@@ -13,6 +13,7 @@ mod types;
 mod infer;
 mod records;
 mod named_source;
+mod proven_reader;
 mod table;
 mod read_csv;
 mod read_json;

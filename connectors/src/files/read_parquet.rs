@@ -189,6 +189,45 @@ mod tests {
         assert!(error.to_string().contains("torn.parquet"), "{error}");
     }
 
+    /// A file whose one column holds JSON, which the Parquet reader takes for proven text.
+    fn json(value: &[u8]) -> Vec<u8> {
+        use datafusion::parquet::basic::{
+            ConvertedType, LogicalType, Repetition, Type as Physical,
+        };
+        use datafusion::parquet::data_type::{ByteArray, ByteArrayType};
+        use datafusion::parquet::file::writer::SerializedFileWriter;
+        use datafusion::parquet::schema::types::Type;
+
+        let column = Type::primitive_type_builder("j", Physical::BYTE_ARRAY)
+            .with_repetition(Repetition::REQUIRED)
+            .with_converted_type(ConvertedType::JSON)
+            .with_logical_type(Some(LogicalType::Json))
+            .build()
+            .unwrap();
+        let schema = Type::group_type_builder("schema").with_fields(vec![Arc::new(column)]);
+        let schema = Arc::new(schema.build().unwrap());
+        let mut file = SerializedFileWriter::new(Vec::new(), schema, Default::default()).unwrap();
+        let mut group = file.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let value = [ByteArray::from(value.to_vec())];
+        column.typed::<ByteArrayType>().write_batch(&value, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        file.into_inner().unwrap()
+    }
+
+    /// Hazard: bytes that are no UTF-8 in a column that is read as text are undefined behaviour.
+    #[tokio::test]
+    async fn json_that_is_no_text_is_an_error() {
+        let files = Files::new();
+        files.write("good.parquet", json(b"{\"a\": 1}"));
+        let rows = files.rows(&ReadParquet, &["good.parquet"], &[]).await.unwrap();
+        assert_eq!(column(&rows, "j"), ["{\"a\": 1}"]);
+        files.write("bad.parquet", json(b"{\"a\": \"\xff\xfe and more than a view holds\"}"));
+        let error = files.rows(&ReadParquet, &["bad.parquet"], &[]).await.unwrap_err();
+        assert!(error.to_string().contains("bad.parquet"), "{error}");
+    }
+
     #[tokio::test]
     async fn an_unknown_option_is_refused_with_the_accepted_ones() {
         let files = Files::new();

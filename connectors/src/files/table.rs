@@ -10,7 +10,9 @@ use datafusion::common::{DFSchema, Statistics, project_schema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
@@ -22,6 +24,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use super::hive::HiveColumns;
 use super::listing::Listing;
 use super::named_source::NamedSource;
+use super::proven_reader::ProvenReaders;
 
 /// Files read as one table.
 #[derive(Debug)]
@@ -120,7 +123,15 @@ fn name_errors(plan: Arc<dyn ExecutionPlan>, prefix: Arc<str>) -> Arc<dyn Execut
     else {
         return plan;
     };
-    let source = Arc::new(NamedSource::new(Arc::clone(config.file_source()), prefix));
+    let mut inner = Arc::clone(config.file_source());
+    if let Some(parquet) = inner.downcast_ref::<ParquetSource>()
+        && let Some(readers) = parquet.parquet_file_reader_factory()
+    {
+        let schema = parquet.table_schema().table_schema();
+        let readers = Arc::new(ProvenReaders::new(Arc::clone(readers), schema));
+        inner = Arc::new(parquet.clone().with_parquet_file_reader_factory(readers));
+    }
+    let source = Arc::new(NamedSource::new(inner, prefix));
     let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
     DataSourceExec::from_data_source(config)
 }

@@ -59,6 +59,8 @@ pub(super) struct RemoteColumn {
     pub(super) wire: Wire,
     /// The type that the database says it sends.
     pub(super) oid: u32,
+    /// What the type is declared with, of a column as it is stored.
+    pub(super) modifier: i32,
     /// What is selected.
     pub(super) select: String,
     /// The same value in conditions, with the meaning that it has for us.
@@ -108,6 +110,7 @@ pub(super) fn column(name: &str, nullable: bool, ty: &PgType, settings: &Setting
         nullable,
         wire: Wire::Text,
         oid: ty.oid,
+        modifier: ty.modifier,
         select: quoted.clone(),
         reference: quoted.clone(),
         reference_oid: ty.oid,

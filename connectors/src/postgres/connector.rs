@@ -77,7 +77,7 @@ impl Connector for PostgresConnector {
         let lease = self.database.begin_lookup().await?;
         let found = metadata::schemas(lease.client()?)
             .await
-            .map_err(|e| self.database.pool.failed("schemas cannot be listed", e))?;
+            .map_err(|e| self.database.pool.failed_reading("schemas cannot be listed", e))?;
         self.database.end_read(lease).await?;
         Ok(found)
     }
@@ -87,7 +87,7 @@ impl Connector for PostgresConnector {
         let what = format!("relations of schema {schema:?} cannot be listed");
         let found = metadata::relations(lease.client()?, schema)
             .await
-            .map_err(|e| self.database.pool.failed(&what, e))?;
+            .map_err(|e| self.database.pool.failed_reading(&what, e))?;
         self.database.end_read(lease).await?;
         Ok(found)
     }

@@ -6,6 +6,7 @@ use super::columns::{RemoteColumn, oid};
 use super::database::Described;
 use super::encode::{Format, WrittenColumn};
 use super::quote;
+use super::stored::StoredType;
 use super::wire::Wire;
 use crate::connector::RemoteTable;
 use crate::error::{Error, ErrorKind};
@@ -47,7 +48,7 @@ impl Creation {
                 _ => "",
             };
             items.push(format!("{} {ty}{not_null}", quote::checked(field.name())?));
-            columns.push(WrittenColumn { name: field.name().clone(), format });
+            columns.push(WrittenColumn { name: field.name().clone(), format, stored: None });
         }
         let unless = if table.if_not_exists { "IF NOT EXISTS " } else { "" };
         let name = quote::checked_relation(&table.name)?;
@@ -131,7 +132,8 @@ impl Described {
             );
             Error::new(ErrorKind::Unsupported, message)
         })?;
-        Ok(WrittenColumn { name: name.to_owned(), format })
+        let stored = Some(StoredType { oid: column.oid, modifier: column.modifier });
+        Ok(WrittenColumn { name: name.to_owned(), format, stored })
     }
 }
 

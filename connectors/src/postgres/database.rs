@@ -7,12 +7,15 @@ use std::time::Duration;
 use moka::future::Cache;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::columns::{self, Class, RemoteColumn};
 use super::failure::is_gone;
 use super::metadata::{self, Found, FoundStatistics};
 use super::options::Settings;
 use super::pool::{Lease, Pool};
+use super::quote;
+use super::snapshot::Statements;
 use crate::connector::{RemoteKind, RemoteName};
 use crate::error::{Error, ErrorKind};
 
@@ -24,6 +27,22 @@ const ATTEMPTS_MAX: usize = 3;
 const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
 /// The beginning of everything that reads.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// What to do where a relation has changed.
+const CHANGED: &str = "; what was known of it is forgotten: run the statement again";
+/// SQLSTATEs of importing a snapshot whose transaction has ended: there is no such name, there is
+/// no such object, the source is not running.
+const IS_NO_MORE: [&str; 3] = ["22023", "42704", "55000"];
+
+/// What takes a transaction that has just begun to the state `exported`.
+fn set_snapshot(exported: &str) -> String {
+    // The name is the database's own, digits and dashes.
+    format!("SET TRANSACTION SNAPSHOT {}", quote::text(exported).unwrap_or_default())
+}
+
+/// Begins a transaction that reads in the state `exported`.
+pub(super) fn begin_in_sql(exported: &str) -> String {
+    format!("{BEGIN_READ}; {}", set_snapshot(exported))
+}
 
 /// What a relation looks like.
 #[derive(Debug)]
@@ -46,6 +65,7 @@ pub(super) struct Database {
     /// all of them.
     writers: Semaphore,
     described: Cache<RemoteName, Option<Arc<Described>>>,
+    pub(super) statements: Statements,
 }
 
 impl fmt::Debug for Database {
@@ -62,6 +82,7 @@ impl Database {
             writers: Semaphore::new((settings.connections_max / 2).max(1)),
             pool: Pool::try_new(settings)?,
             described: Cache::builder().max_capacity(kept).time_to_live(ttl).build(),
+            statements: Statements::default(),
         })
     }
 
@@ -71,43 +92,76 @@ impl Database {
 
     /// Runs `sql`, which begins a transaction, on a connection that is alive.
     pub(super) async fn begin(&self, sql: &str) -> Result<Lease, Error> {
-        self.begin_on(Turns::Shared, sql).await
+        Ok(self.begin_on(Turns::Shared, sql).await?.0)
     }
 
-    async fn begin_on(&self, turns: Turns, sql: &str) -> Result<Lease, Error> {
+    /// The same; with what the first row of an answer says.
+    async fn begin_on(&self, turns: Turns, sql: &str) -> Result<(Lease, Option<String>), Error> {
         for attempt in 1.. {
             let lease = match turns {
                 Turns::Shared => self.pool.acquire().await?,
                 Turns::Reserved => self.pool.acquire_reserved().await?,
             };
-            match lease.client()?.batch_execute(sql).await {
-                Ok(()) => return Ok(lease),
+            match lease.client()?.simple_query(sql).await {
+                Ok(answers) => {
+                    let said = answers.iter().find_map(|answer| match answer {
+                        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                        _ => None,
+                    });
+                    return Ok((lease, said));
+                }
                 // It died while it was idle: nothing has happened on it.
                 Err(e) if is_gone(&e) && attempt < ATTEMPTS_MAX => {
                     tracing::debug!(error = %e, "a connection to PostgreSQL was dead");
                 }
-                Err(e) => return Err(self.pool.failed("a transaction cannot begin", e)),
+                Err(e) => return Err(self.pool.failed_reading("a transaction cannot begin", e)),
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "no connection is alive"))
+        Err(self.pool.error(ErrorKind::Unavailable, "no connection is alive"))
     }
 
-    pub(super) async fn begin_read(&self) -> Result<Lease, Error> {
-        self.begin(BEGIN_READ).await
+    /// A transaction that reads, and the name of the state that it sees.
+    pub(super) async fn begin_exported(&self) -> Result<(Lease, String), Error> {
+        let sql = format!("{BEGIN_READ}; SELECT pg_export_snapshot()");
+        let (lease, name) = self.begin_on(Turns::Shared, &sql).await?;
+        let unnamed =
+            || self.pool.error(ErrorKind::Corrupt, "a snapshot was exported without a name");
+        Ok((lease, name.ok_or_else(unnamed)?))
     }
 
-    /// The same for a question about names, which does not wait for those who read.
+    /// A transaction that reads in the state `exported`; `None` where that is no more.
+    pub(super) async fn begin_in(&self, exported: &str) -> Result<Option<Lease>, Error> {
+        let lease = self.begin(BEGIN_READ).await?;
+        let set = set_snapshot(exported);
+        match lease.client()?.batch_execute(&set).await {
+            Ok(()) => Ok(Some(lease)),
+            Err(e) if e.code().is_some_and(|code| IS_NO_MORE.contains(&code.code())) => Ok(None),
+            Err(e) => Err(self.pool.failed_reading("a transaction cannot begin", e)),
+        }
+    }
+
+    /// A transaction for a question about names, which does not wait for those who read.
     pub(super) async fn begin_lookup(&self) -> Result<Lease, Error> {
-        self.begin_on(Turns::Reserved, BEGIN_READ).await
+        Ok(self.begin_on(Turns::Reserved, BEGIN_READ).await?.0)
     }
 
     /// Ends a transaction that has only read.
     pub(super) async fn end_read(&self, lease: Lease) -> Result<(), Error> {
+        self.end_by(lease, "COMMIT").await
+    }
+
+    /// The same of a transaction that ran a user's text: what a function in it has set (a search
+    /// path, a role) or locked does not outlive it.
+    pub(super) async fn end_text(&self, lease: Lease) -> Result<(), Error> {
+        self.end_by(lease, "ROLLBACK; SELECT pg_advisory_unlock_all()").await
+    }
+
+    async fn end_by(&self, lease: Lease, sql: &str) -> Result<(), Error> {
         lease
             .client()?
-            .batch_execute("COMMIT")
+            .batch_execute(sql)
             .await
-            .map_err(|e| self.pool.failed("a transaction that reads cannot end", e))?;
+            .map_err(|e| self.pool.failed_reading("a transaction that reads cannot end", e))?;
         lease.finish();
         Ok(())
     }
@@ -117,12 +171,11 @@ impl Database {
         match timeout(WRITER_TIMEOUT, self.writers.acquire()).await {
             Ok(Ok(place)) => Ok(place),
             _ => {
-                let message = format!(
-                    "catalog {:?}: others have been writing for {} s; raise `connections_max`",
-                    self.settings().catalog,
+                let what = format!(
+                    "others have been writing for {} s; raise `connections_max`",
                     WRITER_TIMEOUT.as_secs()
                 );
-                Err(Error::new(ErrorKind::LimitExceeded, message))
+                Err(self.pool.error(ErrorKind::LimitExceeded, what))
             }
         }
     }
@@ -141,7 +194,8 @@ impl Database {
     async fn load(&self, name: &RemoteName) -> Result<Option<Arc<Described>>, Error> {
         let lease = self.begin_lookup().await?;
         let client = lease.client()?;
-        let failed = |e| self.pool.failed(&format!("relation {name} cannot be looked up"), e);
+        let failed =
+            |e| self.pool.failed_reading(&format!("relation {name} cannot be looked up"), e);
         let Some(found) = metadata::relation(client, name).await.map_err(failed)? else {
             self.end_read(lease).await?;
             return Ok(None);
@@ -164,6 +218,19 @@ impl Database {
             })
             .collect();
         Ok(Some(Arc::new(Described { name: name.clone(), found, columns, statistics })))
+    }
+
+    /// The failure of `what` where a relation is not what it was when it was looked up.
+    pub(super) fn changed(&self, what: &str, e: tokio_postgres::Error) -> Error {
+        self.forget();
+        let e = self.pool.failed(what, e);
+        Error::new(e.kind(), format!("{e}{CHANGED}"))
+    }
+
+    /// The same, found otherwise than by an error.
+    pub(super) fn changed_otherwise(&self, what: &str) -> Error {
+        self.forget();
+        self.pool.error(ErrorKind::Conflict, format!("{what}{CHANGED}"))
     }
 
     pub(super) fn forget(&self) {

@@ -94,7 +94,10 @@ fn relation(
         && columns.iter().zip(fields).all(|(c, f)| c.wire.data_type() == *f.data_type());
     fits.then(|| {
         let database = Arc::clone(&of.relation.database);
-        RemoteRelation::of_query(database, sql, of.relation.shown.clone(), columns)
+        let shown = of.relation.shown.clone();
+        let mut relation = RemoteRelation::of_query(database, sql, shown, columns);
+        relation.has_text = of.relation.has_text;
+        relation
     })
 }
 
@@ -146,6 +149,7 @@ pub(super) fn aggregate(
             nullable: total.nullable,
             wire: total.wire,
             oid: total.oid,
+            modifier: -1,
             select: name.clone(),
             reference: name,
             reference_oid: total.oid,
@@ -373,5 +377,6 @@ pub(super) fn join(
     let sql = format!("SELECT {} {tables}", items.join(", "));
     let mut relation = relation(left, sql, yielded, fields)?;
     relation.shown = format!("{} and {}", left.relation.shown, right.relation.shown);
+    relation.has_text |= right.relation.has_text;
     Some(relation)
 }

@@ -14,9 +14,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::copy::SIGNATURE;
 use super::decode::{EPOCH_DAYS, EPOCH_MICROS};
+use super::stored::StoredType;
 use crate::error::{Error, ErrorKind};
 
-const NANOS_PER_MICRO: i64 = 1000;
+pub(super) const NANOS_PER_MICRO: i64 = 1000;
 const BASE: u128 = 10_000;
 const BASE_DIGITS: u32 = 4;
 const NEGATIVE: u16 = 0x4000;
@@ -56,6 +57,8 @@ pub(super) enum Format {
 pub(super) struct WrittenColumn {
     pub(super) name: String,
     pub(super) format: Format,
+    /// The type that the column must still have; `None` where we make it.
+    pub(super) stored: Option<StoredType>,
 }
 
 impl Format {
@@ -121,11 +124,17 @@ pub(super) fn rows(batch: &RecordBatch, columns: &[WrittenColumn]) -> Result<Byt
         .zip(columns)
         .map(|(array, column)| canonical(array, column))
         .collect::<Result<Vec<_>, _>>()?;
+    let limits: Vec<_> = columns.iter().map(|c| c.stored.and_then(StoredType::limit)).collect();
     let mut bytes = BytesMut::with_capacity(batch.get_array_memory_size() * 2);
     for row in 0..batch.num_rows() {
         bytes.put_i16(count);
-        for (array, column) in arrays.iter().zip(columns) {
-            field(array, row, &column.format, &mut bytes).map_err(|value| {
+        for ((array, column), limit) in arrays.iter().zip(columns).zip(&limits) {
+            let broken = limit.and_then(|limit| limit.broken_by(array, row));
+            let written = match broken {
+                Some(value) => Err(value),
+                None => field(array, row, &column.format, &mut bytes),
+            };
+            written.map_err(|value| {
                 let message =
                     format!("column {:?}: {value} has no place in the table", column.name);
                 Error::new(ErrorKind::Value, message)
@@ -267,7 +276,7 @@ fn list<O: arrow::array::OffsetSizeTrait>(
     item_oid: u32,
     bytes: &mut BytesMut,
 ) -> Result<(), String> {
-    let column = WrittenColumn { name: "item".to_owned(), format: item.clone() };
+    let column = WrittenColumn { name: "item".to_owned(), format: item.clone(), stored: None };
     let items = canonical(&lists.value(row), &column).map_err(|e| e.to_string())?;
     let mut inner = BytesMut::new();
     inner.put_i32(i32::from(!items.is_empty()));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -27,7 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use super::database::Database;
 use super::dynamic;
-use super::scan::{ScanRun, ScanSpec};
+use super::scan::{Failure, ScanRun, ScanSpec};
+use super::snapshot::Member;
 use crate::error::{Error, ErrorKind};
 
 /// Partitions of a scan that another process may ask for.
@@ -56,21 +58,28 @@ pub struct RemoteSqlExec {
 }
 
 /// One run of a plan; a plan that runs again has another.
-#[derive(Default)]
 enum Run {
-    #[default]
-    Fresh,
+    /// Its streams keep the scan's place in the statement.
+    Fresh(Weak<Member>),
     Started(Weak<ScanRun>),
     /// Everything was read.
     Ended,
+    Failed(Failure),
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self::Fresh(Weak::new())
+    }
 }
 
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Run::Fresh => "Fresh",
+            Run::Fresh(_) => "Fresh",
             Run::Started(_) => "Started",
             Run::Ended => "Ended",
+            Run::Failed(_) => "Failed",
         })
     }
 }
@@ -173,37 +182,51 @@ impl RemoteSqlExec {
         }
     }
 
-    /// This run, or the one that another partition has begun.
-    fn running(&self, context: &TaskContext) -> Result<Option<Arc<ScanRun>>, Error> {
-        join_run(&self.run, || {
-            let (database, mut spec) = (Arc::clone(&self.database), self.spec.clone());
-            spec.conditions.extend(dynamic::conditions(
-                &self.filters,
-                &self.spec.columns,
-                &self.schema,
-            ));
-            ScanRun::start(database, spec, Arc::clone(&self.schema), context)
-        })
-    }
-}
-
-fn join_run(
-    run: &Mutex<Run>,
-    start: impl FnOnce() -> Arc<ScanRun>,
-) -> Result<Option<Arc<ScanRun>>, Error> {
-    let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*run {
-        Run::Ended => Ok(None),
-        Run::Fresh => {
-            let started = start();
-            *run = Run::Started(Arc::downgrade(&started));
-            Ok(Some(started))
+    /// The scan's place in the statement that runs in `context`; all partitions have one.
+    fn join(&self, context: &Arc<TaskContext>) -> Option<Arc<Member>> {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let Run::Fresh(member) = &mut *run else { return None };
+        if let Some(member) = member.upgrade() {
+            return Some(member);
         }
-        Run::Started(started) => started.upgrade().map(Some).ok_or_else(|| {
-            // Its rows would be missing.
-            let what = "a scan was given up before all of its partitions were read";
-            Error::new(ErrorKind::Unavailable, what)
-        }),
+        let joined = Arc::new(self.database.statements.join(context));
+        *member = Arc::downgrade(&joined);
+        Some(joined)
+    }
+
+    /// This run, or the one that another partition has begun.
+    fn running(
+        &self,
+        context: &Arc<TaskContext>,
+        member: Option<Arc<Member>>,
+    ) -> Result<Option<Arc<ScanRun>>, Error> {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*run {
+            Run::Ended => Ok(None),
+            Run::Failed(failure) => Err(failure.clone().into()),
+            Run::Fresh(_) => {
+                let member =
+                    member.unwrap_or_else(|| Arc::new(self.database.statements.join(context)));
+                let (database, mut spec) = (Arc::clone(&self.database), self.spec.clone());
+                let learnt = dynamic::conditions(&self.filters, &self.spec.columns, &self.schema);
+                spec.conditions.extend(learnt);
+                let schema = Arc::clone(&self.schema);
+                let started = ScanRun::start(database, spec, schema, context, member);
+                *run = Run::Started(Arc::downgrade(&started));
+                Ok(Some(started))
+            }
+            Run::Started(started) => started.upgrade().map(Some).ok_or_else(|| {
+                // Its rows would be missing.
+                let relation = &self.spec.relation;
+                let what =
+                    format!("reading {relation} was given up before all of its rows were read");
+                self.database.pool.error(ErrorKind::Unavailable, what)
+            }),
+        }
+    }
+
+    fn end(&self, how: Run) {
+        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = how;
     }
 }
 
@@ -298,7 +321,8 @@ impl ExecutionPlan for RemoteSqlExec {
         // Begun when it is first polled: what a join has learnt until then is known.
         let exec = self.with(self.metrics.clone(), Arc::clone(&self.run));
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let rows = async_rows(exec, context).inspect_ok(move |batch| {
+        let member = self.join(&context);
+        let rows = async_rows(exec, context, member).inspect_ok(move |batch| {
             metrics.record_output(batch.num_rows());
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
@@ -324,29 +348,33 @@ impl ExecutionPlan for RemoteSqlExec {
 fn async_rows(
     exec: RemoteSqlExec,
     context: Arc<TaskContext>,
-) -> impl futures::Stream<Item = DfResult<arrow::record_batch::RecordBatch>> + Send {
+    member: Option<Arc<Member>>,
+) -> impl futures::Stream<Item = DfResult<RecordBatch>> + Send {
     enum State {
-        Begin,
+        Begin(Option<Arc<Member>>),
         Reading(Arc<ScanRun>),
-        Over,
     }
-    futures::stream::try_unfold((exec, context, State::Begin), |(exec, context, state)| async {
+    let begin = (exec, context, State::Begin(member));
+    futures::stream::try_unfold(begin, |(exec, context, state)| async {
         let run = match state {
-            State::Over => return Ok(None),
             State::Reading(run) => run,
-            State::Begin => match exec.running(&context).map_err(DataFusionError::from)? {
-                Some(run) => run,
-                None => return Ok(None),
-            },
+            State::Begin(member) => {
+                match exec.running(&context, member).map_err(DataFusionError::from)? {
+                    Some(run) => run,
+                    None => return Ok(None),
+                }
+            }
         };
-        match run.next().await? {
-            Some(batch) => Ok(Some((batch, (exec, context, State::Reading(run))))),
-            None => {
-                *exec.run.lock().unwrap_or_else(PoisonError::into_inner) = Run::Ended;
-                drop(run);
-                let state = State::Over;
-                drop((exec, context, state));
+        match run.next().await {
+            Ok(Some(batch)) => Ok(Some((batch, (exec, context, State::Reading(run))))),
+            Ok(None) => {
+                exec.end(Run::Ended);
                 Ok(None)
+            }
+            // While the run is there: other partitions are told why, and not that it is gone.
+            Err(e) => {
+                exec.end(Run::Failed(Failure::from(&e)));
+                Err(e.into())
             }
         }
     })

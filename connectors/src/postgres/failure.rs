@@ -4,14 +4,23 @@ use tokio_postgres::error::SqlState;
 
 use crate::error::{Error, ErrorKind};
 
+/// What to do where a statement that reads lost its connection. Whether one that writes may be run
+/// again, its outcome says.
+const AGAIN: &str = "; run the statement again when the database can be reached";
+
+/// The failure of `what`, which only reads, or has not begun.
+pub(super) fn failed_reading(what: &str, e: tokio_postgres::Error) -> Error {
+    let hint = if is_gone(&e) { AGAIN } else { "" };
+    let e = failed(what, e);
+    Error::new(e.kind(), format!("{e}{hint}"))
+}
+
 /// The failure of `what` (a phrase without a final stop), whose fault it is and all that the
 /// database said of it.
 pub(super) fn failed(what: &str, e: tokio_postgres::Error) -> Error {
     let Some(said) = e.as_db_error() else {
-        let message = match std::error::Error::source(&e) {
-            Some(cause) => format!("{what}: {e}: {cause}"),
-            None => format!("{what}: {e}"),
-        };
+        let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();
+        let message = format!("{what}: {e}{cause}");
         return Error::new(ErrorKind::Unavailable, message);
     };
     let mut message = format!("{what}: {} (SQLSTATE {})", said.message(), said.code().code());
@@ -21,6 +30,17 @@ pub(super) fn failed(what: &str, e: tokio_postgres::Error) -> Error {
         }
     }
     Error::new(kind(said.code()), message)
+}
+
+/// The relation, a column or its type is not what it was: another transaction has changed it.
+pub(super) fn is_changed(e: &tokio_postgres::Error) -> bool {
+    const STATES: [SqlState; 4] = [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::DATATYPE_MISMATCH,
+    ];
+    e.code().is_some_and(|code| STATES.contains(code))
 }
 
 /// The connection is gone, or was ended by somebody: what was asked on it has not happened.

@@ -6,8 +6,8 @@
 //! quote ─ wire ─ columns ─ metadata       names, types, what is there
 //! numeric ─ decode ─ encode               values
 //! literal ─ condition ─ derive ─ federate  what the database is asked to do, and is proven to do alike
-//! encode ─ create ─ transaction ─ write   rows and definitions the other way
-//! relation ─ scan ─ exec                  from a plan's leaf to record batches
+//! stored ─ encode ─ create ─ transaction ─ write   rows and definitions the other way
+//! relation ─ snapshot ─ scan ─ exec       from a plan's leaf to record batches
 //! ```
 
 mod options;
@@ -23,6 +23,7 @@ mod numeric;
 mod decode;
 mod copy;
 mod database;
+mod snapshot;
 mod relation;
 mod scan;
 mod exec;
@@ -31,6 +32,7 @@ mod condition;
 mod derive;
 mod federate;
 mod dynamic;
+mod stored;
 mod encode;
 mod create;
 mod transaction;

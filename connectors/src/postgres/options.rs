@@ -357,11 +357,16 @@ mod tests {
 
     #[test]
     fn verifying_needs_certificates() {
-        let url = ("url", "postgres://u@h/d");
+        let (url, nowhere) = (("url", "postgres://u@h/d"), ("sslrootcert", "/no/such/file"));
         for mode in ["verify-ca", "verify-full"] {
-            let settings = open(&[url, ("sslmode", mode)]).unwrap();
+            let settings = open(&[url, ("sslmode", mode), nowhere]).unwrap();
             let error = super::super::tls::connector(&settings).err().unwrap().to_string();
-            assert!(error.contains("sslrootcert"), "{error}");
+            assert!(error.contains("sslrootcert") && error.contains("/no/such/file"), "{error}");
+            // Without a file, those whom the system trusts; a machine may have none.
+            let settings = open(&[url, ("sslmode", mode)]).unwrap();
+            if let Err(e) = super::super::tls::connector(&settings) {
+                assert!(e.to_string().contains("the system trusts nobody"), "{e}");
+            }
         }
         let settings = open(&[url, ("sslmode", "require")]).unwrap();
         assert!(super::super::tls::connector(&settings).is_ok());

@@ -45,7 +45,10 @@ pub(super) async fn relation(database: &Arc<Database>, sql: &str) -> Result<Remo
         (0..yielded.len()).map(|index| quote::identifier(&format!("c{index}"))).collect();
     let names = names.join(", ");
     let sql = format!("SELECT {names} FROM (\n{sql}\n) AS p ({names})");
-    Ok(RemoteRelation::of_query(Arc::clone(database), sql, SHOWN.to_owned(), yielded))
+    let mut relation =
+        RemoteRelation::of_query(Arc::clone(database), sql, SHOWN.to_owned(), yielded);
+    relation.has_text = true;
+    Ok(relation)
 }
 
 fn pg_type(ty: &Type, modifier: i32) -> PgType {

@@ -21,7 +21,7 @@ use tokio_postgres::config::SslMode as PgSslMode;
 use tokio_postgres::{CancelToken, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::failure::failed;
+use super::failure::{failed, failed_reading};
 use super::options::{Settings, SslMode};
 use super::{session, tls};
 use crate::error::{Error, ErrorKind};
@@ -110,16 +110,24 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn error(&self, kind: ErrorKind, what: impl std::fmt::Display) -> Error {
+    /// An error that says which catalog it is, and where its database is.
+    pub(super) fn error(&self, kind: ErrorKind, what: impl std::fmt::Display) -> Error {
+        Error::new(kind, self.within(&what.to_string()))
+    }
+
+    fn within(&self, what: &str) -> String {
         let Settings { catalog, .. } = &self.settings;
-        let place = self.settings.place();
-        Error::new(kind, format!("catalog {catalog:?} (PostgreSQL at {place}): {what}"))
+        format!("catalog {catalog:?} (PostgreSQL at {}): {what}", self.settings.place())
     }
 
     /// The failure of doing `what` on a connection of this pool.
     pub(super) fn failed(&self, what: &str, e: tokio_postgres::Error) -> Error {
-        let Settings { catalog, .. } = &self.settings;
-        failed(&format!("catalog {catalog:?} (PostgreSQL at {}): {what}", self.settings.place()), e)
+        failed(&self.within(what), e)
+    }
+
+    /// The same where nothing is written.
+    pub(super) fn failed_reading(&self, what: &str, e: tokio_postgres::Error) -> Error {
+        failed_reading(&self.within(what), e)
     }
 
     /// A connection, when it is our turn.
@@ -234,7 +242,7 @@ impl Pool {
                 self.state().broken = None;
                 return Ok(connection);
             }
-            Ok(Err(e)) => self.failed("cannot connect", e),
+            Ok(Err(e)) => self.failed_reading("cannot connect", e),
             Err(_) => {
                 let seconds = self.settings.connect_timeout.as_secs();
                 let what = format!("cannot connect: no answer within {seconds} s");
@@ -340,8 +348,12 @@ impl Lease {
     pub(super) fn client(&self) -> Result<&Client, Error> {
         match &self.connection {
             Some(connection) => Ok(&connection.client),
-            None => Err(Error::new(ErrorKind::Unavailable, "a connection was given back")),
+            None => Err(Self::given_back()),
         }
+    }
+
+    pub(super) fn given_back() -> Error {
+        Error::new(ErrorKind::Unavailable, "a connection to PostgreSQL was given back")
     }
 
     /// Gives the connection back; nothing is open on it.

@@ -62,6 +62,8 @@ pub(super) struct RemoteRelation {
     bytes: u64,
     /// It has no more rows, and the first ones of an order.
     pub(super) rows_max: Option<usize>,
+    /// Whether some of its query was written by a user.
+    pub(super) has_text: bool,
     statistics: Statistics,
 }
 
@@ -80,6 +82,7 @@ impl RemoteRelation {
             kind: described.found.kind,
             bytes: described.found.bytes,
             rows_max: None,
+            has_text: false,
             statistics: statistics(described, &schema),
             database,
             columns,
@@ -102,6 +105,7 @@ impl RemoteRelation {
             kind: RemoteKind::View,
             bytes: 0,
             rows_max: None,
+            has_text: false,
             database,
             columns,
             schema,
@@ -136,6 +140,7 @@ impl RemoteRelation {
             base: self.base.clone(),
             conditions,
             tail,
+            has_text: self.has_text,
         }
     }
 }

@@ -8,11 +8,10 @@
 //! ```
 //!
 //! A scan waits for one connection only, and takes others where they are to be had at once: it ends
-//! with one, and two scans never wait for each other's.
+//! with one. All scans of a statement see one state of the database (`snapshot`).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -22,14 +21,16 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::JoinSet;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::columns::{Class, RemoteColumn};
 use super::copy::{CopyReader, ReadColumn};
-use super::database::Database;
+use super::database::{Database, begin_in_sql};
+use super::failure::is_changed;
 use super::quote;
 use super::relation::Base;
+use super::snapshot::{Member, Ran};
 use super::wire::Wire;
 use crate::connector::RemoteName;
 use crate::error::{Error, ErrorKind};
@@ -94,6 +95,8 @@ pub(super) struct ScanSpec {
     pub(super) conditions: Vec<String>,
     /// ORDER BY and LIMIT.
     pub(super) tail: String,
+    /// Whether some of it was written by a user.
+    pub(super) has_text: bool,
 }
 
 impl ScanSpec {
@@ -135,10 +138,30 @@ struct Queued {
 
 /// A scan that runs. Dropping it stops everything.
 pub(super) struct ScanRun {
-    queue: AsyncMutex<mpsc::Receiver<Result<Queued, Error>>>,
+    queue: AsyncMutex<mpsc::Receiver<Queued>>,
     reservation: Arc<MemoryReservation>,
-    ended: Arc<AtomicBool>,
+    outcome: Arc<OnceLock<Result<(), Failure>>>,
+    database: Arc<Database>,
     _work: JoinSet<()>,
+}
+
+/// Why a scan failed: each partition is told.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl From<&Error> for Failure {
+    fn from(e: &Error) -> Self {
+        Self { kind: e.kind(), message: e.to_string() }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Error::new(failure.kind, failure.message)
+    }
 }
 
 struct Scan {
@@ -147,7 +170,7 @@ struct Scan {
     schema: SchemaRef,
     rows_max: usize,
     parts: Mutex<VecDeque<Part>>,
-    queue: mpsc::Sender<Result<Queued, Error>>,
+    queue: mpsc::Sender<Queued>,
     reservation: Arc<MemoryReservation>,
 }
 
@@ -158,13 +181,14 @@ impl ScanRun {
         spec: ScanSpec,
         schema: SchemaRef,
         context: &TaskContext,
+        member: Arc<Member>,
     ) -> Arc<Self> {
         let connections = database.settings().scan_connections_max;
         let (send, receive) = mpsc::channel(QUEUED_BATCHES * connections);
         let consumer = MemoryConsumer::new(format!("RemoteSqlExec({})", spec.relation));
         let reservation = Arc::new(consumer.register(context.memory_pool()));
         let scan = Arc::new(Scan {
-            database,
+            database: Arc::clone(&database),
             spec,
             schema,
             rows_max: context.session_config().batch_size(),
@@ -172,32 +196,30 @@ impl ScanRun {
             queue: send,
             reservation: Arc::clone(&reservation),
         });
-        let ended = Arc::new(AtomicBool::new(false));
+        let outcome = Arc::new(OnceLock::new());
         let mut work = JoinSet::new();
-        let told = Arc::clone(&ended);
+        let told = Arc::clone(&outcome);
         work.spawn(async move {
-            match Arc::clone(&scan).lead().await {
-                Ok(()) => told.store(true, Ordering::Release),
-                // Nobody listens when the query is over.
-                Err(e) => drop(scan.queue.send(Err(e)).await),
-            }
+            let done = Arc::clone(&scan).lead(&member).await;
+            // Before the queue ends: whoever finds its end asks how it was.
+            let _first = told.set(done.map_err(|e| Failure::from(&e)));
         });
-        Arc::new(Self { queue: AsyncMutex::new(receive), reservation, ended, _work: work })
+        let queue = AsyncMutex::new(receive);
+        Arc::new(Self { queue, reservation, outcome, database, _work: work })
     }
 
     /// The next batch, `None` after the last.
     pub(super) async fn next(&self) -> Result<Option<RecordBatch>, Error> {
-        let queued = self.queue.lock().await.recv().await;
-        match queued {
-            Some(Ok(Queued { batch, bytes })) => {
-                self.reservation.shrink(bytes);
-                Ok(Some(batch))
-            }
-            Some(Err(e)) => Err(e),
-            None if self.ended.load(Ordering::Acquire) => Ok(None),
+        if let Some(Queued { batch, bytes }) = self.queue.lock().await.recv().await {
+            self.reservation.shrink(bytes);
+            return Ok(Some(batch));
+        }
+        match self.outcome.get() {
+            Some(Ok(())) => Ok(None),
+            Some(Err(failure)) => Err(failure.clone().into()),
             None => {
-                let what = "reading from PostgreSQL stopped before its end";
-                Err(Error::new(ErrorKind::Unavailable, what))
+                let what = "reading stopped before its end; run the statement again";
+                Err(self.database.pool.error(ErrorKind::Unavailable, what))
             }
         }
     }
@@ -205,7 +227,11 @@ impl ScanRun {
 
 impl Scan {
     fn failed(&self, e: tokio_postgres::Error) -> Error {
-        self.database.pool.failed(&format!("reading {}", self.spec.relation), e)
+        let what = format!("reading {}", self.spec.relation);
+        if is_changed(&e) {
+            return self.database.changed(&what, e);
+        }
+        self.database.pool.failed_reading(&what, e)
     }
 
     fn next_part(&self) -> Option<Part> {
@@ -216,14 +242,15 @@ impl Scan {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    async fn lead(self: Arc<Self>) -> Result<(), Error> {
-        let lease = self.database.begin_read().await?;
-        let client = lease.client()?;
+    async fn lead(self: Arc<Self>, member: &Member) -> Result<(), Error> {
+        let reading = member.begin(&self.database).await?;
+        let client = reading.lease()?.client()?;
         self.check_types(client).await?;
         let parts = self.cut(client).await?;
-        let snapshot = match parts.len() {
-            0 | 1 => None,
-            _ => Some(self.export(client).await?),
+        let snapshot = match (parts.len(), reading.exported()) {
+            (0 | 1, _) => None,
+            (_, Some(name)) => Some(name.to_owned()),
+            (_, None) => Some(self.export(client).await?),
         };
         *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = parts;
         let mut helpers: JoinSet<Result<(), Error>> = JoinSet::new();
@@ -239,15 +266,23 @@ impl Scan {
             }
             self.read(client, part, &mut reader).await?;
             while let Some(done) = helpers.try_join_next() {
-                joined(done)?;
+                self.joined(done)?;
             }
         }
         self.flush(&mut reader).await?;
         // The snapshot lives as long as this transaction.
         while let Some(done) = helpers.join_next().await {
-            joined(done)?;
+            self.joined(done)?;
         }
-        self.database.end_read(lease).await
+        let ran = if self.spec.has_text { Ran::Text } else { Ran::Ours };
+        reading.end(&self.database, ran).await
+    }
+
+    fn joined(&self, done: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+        done.unwrap_or_else(|e| {
+            let what = format!("reading {} was stopped", self.spec.relation);
+            Err(self.database.pool.error(ErrorKind::Unavailable, what).with_source(e))
+        })
     }
 
     async fn help(self: Arc<Self>, turn: super::pool::Turn, snapshot: &str) -> Result<(), Error> {
@@ -260,11 +295,7 @@ impl Scan {
             }
         };
         let client = lease.client()?;
-        let snapshot = quote::text(snapshot).unwrap_or_default();
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {snapshot}"
-        );
-        match client.batch_execute(&begin).await {
+        match client.batch_execute(&begin_in_sql(snapshot)).await {
             Ok(()) => {}
             Err(e) if e.as_db_error().is_none() => {
                 tracing::debug!(error = %e, "a scan goes on with fewer connections");
@@ -298,15 +329,14 @@ impl Scan {
         let statement = client.prepare(&self.spec.to_sql()).await.map_err(|e| self.failed(e))?;
         for (found, planned) in statement.columns().iter().zip(&self.spec.columns) {
             if found.type_().oid() != planned.oid {
-                let message = format!(
-                    "catalog {:?}: {}: column {:?} is of type {} now, and was not when the query \
-                     was planned; run it again",
-                    self.spec.catalog,
+                let what = format!(
+                    "reading {}: column {:?} is of type {} now, and was not when the query was \
+                     planned",
                     self.spec.relation,
                     planned.name,
                     found.type_().name()
                 );
-                return Err(Error::new(ErrorKind::Invalid, message));
+                return Err(self.database.changed_otherwise(&what));
             }
         }
         Ok(())
@@ -318,7 +348,8 @@ impl Scan {
             .await
             .map_err(|e| self.failed(e))?;
         let row = rows.first().ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "PostgreSQL exports a snapshot without a name")
+            let what = "a snapshot was exported without a name";
+            self.database.pool.error(ErrorKind::Corrupt, what)
         })?;
         row.try_get(0).map_err(|e| self.failed(e))
     }
@@ -326,7 +357,7 @@ impl Scan {
     async fn cut(&self, client: &Client) -> Result<VecDeque<Part>, Error> {
         let whole = || VecDeque::from([Part { from: self.spec.base.to_sql(), range: None }]);
         let Base::Table { oid, .. } = &self.spec.base else { return Ok(whole()) };
-        if !self.spec.may_be_cut() {
+        if !self.spec.may_be_cut() || !self.reads_all_pages(client).await? {
             return Ok(whole());
         }
         let rows = client
@@ -364,6 +395,22 @@ impl Scan {
             .collect())
     }
 
+    /// Whether the database would go through the table. Each part of what an index finds would have
+    /// to look for all of it.
+    async fn reads_all_pages(&self, client: &Client) -> Result<bool, Error> {
+        if self.spec.conditions.is_empty() {
+            return Ok(true);
+        }
+        let sql = format!("EXPLAIN (COSTS OFF) {}", self.spec.to_sql());
+        let lines = client.simple_query(&sql).await.map_err(|e| self.failed(e))?;
+        Ok(lines.iter().any(|line| match line {
+            SimpleQueryMessage::Row(row) => {
+                row.get(0).is_some_and(|line| line.contains("Seq Scan"))
+            }
+            _ => false,
+        }))
+    }
+
     async fn read(
         &self,
         client: &Client,
@@ -394,13 +441,13 @@ impl Scan {
     async fn send(&self, batch: RecordBatch) -> Result<(), Error> {
         let bytes = batch.get_array_memory_size();
         self.reservation.try_grow(bytes).map_err(|e| {
-            Error::new(ErrorKind::LimitExceeded, "no memory for rows from PostgreSQL")
-                .with_source(e)
+            let what = format!("no memory for rows of {}", self.spec.relation);
+            self.database.pool.error(ErrorKind::LimitExceeded, what).with_source(e)
         })?;
-        self.queue
-            .send(Ok(Queued { batch, bytes }))
-            .await
-            .map_err(|_| Error::new(ErrorKind::Unavailable, "nobody reads what PostgreSQL sends"))
+        self.queue.send(Queued { batch, bytes }).await.map_err(|_| {
+            let what = format!("nobody reads the rows of {} any more", self.spec.relation);
+            self.database.pool.error(ErrorKind::Unavailable, what)
+        })
     }
 }
 
@@ -413,11 +460,4 @@ fn pages_range(part: i64, parts: i64, pages_each: i64) -> Option<String> {
         (true, false) => Some(format!("ctid >= '({begin},0)'::tid")),
         (true, true) => Some(format!("ctid >= '({begin},0)'::tid AND ctid < '({end},0)'::tid")),
     }
-}
-
-fn joined(done: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
-    done.unwrap_or_else(|e| {
-        Err(Error::new(ErrorKind::Unavailable, "reading from PostgreSQL was stopped")
-            .with_source(e))
-    })
 }

@@ -23,34 +23,47 @@ pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, Error>
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| bad(format!("{context}: TLS cannot be set up")).with_source(e))?;
+    let lenient = |chain| Arc::new(Lenient { provider: Arc::clone(&provider), chain });
     let config = match settings.ssl_mode {
         SslMode::Disable | SslMode::Prefer | SslMode::Require => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified { provider }))
+            .with_custom_certificate_verifier(lenient(None))
             .with_no_client_auth(),
         SslMode::VerifyFull => {
             builder.with_root_certificates(roots(settings)?).with_no_client_auth()
         }
         SslMode::VerifyCa => {
-            let inner =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots(settings)?), provider)
-                    .build()
-                    .map_err(|e| bad(format!("{context}: `sslrootcert`")).with_source(e))?;
+            let roots = Arc::new(roots(settings)?);
+            let chain = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|e| bad(format!("{context}: `sslrootcert`")).with_source(e))?;
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyName { inner }))
+                .with_custom_certificate_verifier(lenient(Some(chain)))
                 .with_no_client_auth()
         }
     };
     Ok(MakeRustlsConnect::new(config))
 }
 
+/// Who is trusted: those of `sslrootcert`, or those whom the system trusts.
 fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     let context = format!("catalog {:?}: option `sslrootcert`", settings.catalog);
     let bad = |message: String| Error::new(ErrorKind::Invalid, format!("{context}: {message}"));
     let mut store = RootCertStore::empty();
     let Some(path) = &settings.ssl_root_cert else {
-        return Err(bad("missing; accepted is a file of certificates that are trusted".into()));
+        let found = rustls_native_certs::load_native_certs();
+        store.add_parsable_certificates(found.certs);
+        return match (store.is_empty(), found.errors.first()) {
+            (false, _) => Ok(store),
+            (true, why) => {
+                let why = why.map(|e| format!(" ({e})")).unwrap_or_default();
+                Err(bad(format!(
+                    "missing, and the system trusts nobody{why}; accepted is a file of certificates \
+                     that are trusted"
+                )))
+            }
+        };
     };
     let certificates = CertificateDer::pem_file_iter(path)
         .map_err(|e| bad(format!("{path:?} cannot be read")).with_source(e))?;
@@ -67,22 +80,32 @@ fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     Ok(store)
 }
 
-/// `require` encrypts and asks nobody who is there, as libpq does.
+/// Asks less than everything, as libpq does.
 #[derive(Debug)]
-struct Unverified {
+struct Lenient {
     provider: Arc<CryptoProvider>,
+    /// `verify-ca`: a certificate must lead to a trusted one, whatever name it is for. `None`:
+    /// `require` encrypts and asks nobody who is there.
+    chain: Option<Arc<WebPkiServerVerifier>>,
 }
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        // The chain is judged before the name.
+        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            judged => judged,
+        }
     }
 
     fn verify_tls12_signature(
@@ -107,52 +130,5 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// `verify-ca`: a certificate that leads to a trusted one, whatever name it is for.
-#[derive(Debug)]
-struct AnyName {
-    inner: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        // The chain is judged before the name.
-        match self.inner.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            judged => judged,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }

@@ -38,7 +38,10 @@ impl Transaction {
             .map_err(failed)?;
         let id = match rows.first() {
             Some(row) => row.try_get(0).map_err(failed)?,
-            None => return Err(Error::new(ErrorKind::Corrupt, "a transaction without a number")),
+            None => {
+                let what = "a transaction without a number";
+                return Err(database.pool.error(ErrorKind::Corrupt, what));
+            }
         };
         Ok(Self { database: Arc::clone(database), lease, id, what: what.to_owned() })
     }
@@ -117,11 +120,11 @@ async fn resolve(database: &Arc<Database>, id: &str, lost: Error) -> Result<(), 
         }
         sleep(OUTCOME_PAUSE).await;
     }
-    let message = format!(
+    let what = format!(
         "whether transaction {id} was committed is not known: look with \
          SELECT pg_xact_status('{id}')"
     );
-    Err(Error::new(ErrorKind::Unavailable, message).with_source(last))
+    Err(database.pool.error(ErrorKind::Unavailable, what).with_source(last))
 }
 
 async fn status(database: &Arc<Database>, id: &str) -> Result<Option<String>, Error> {

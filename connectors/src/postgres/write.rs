@@ -25,7 +25,9 @@ use tokio_postgres::CopyInSink;
 
 use super::database::Database;
 use super::encode::{self, WrittenColumn};
+use super::failure::is_changed;
 use super::quote;
+use super::stored::StoredType;
 use super::transaction::Transaction;
 use crate::connector::RemoteName;
 use crate::error::{Error, ErrorKind};
@@ -170,13 +172,45 @@ async fn write(
         transaction.roll_back().await?;
         return counted(0);
     }
-    if let Some(before) = &target.before {
-        transaction.execute(before).await?;
+    match &target.before {
+        Some(before) => {
+            transaction.execute(before).await?;
+        }
+        None => check_types(&database, &transaction, &target).await?,
     }
     let rows = copy(&transaction, &target, input).await?;
     transaction.commit().await?;
     database.forget();
     counted(rows)
+}
+
+/// The columns are of the types that rows are written for, and stay so: the transaction has a lock on
+/// the table from now on. What is sent as another type would mean something else.
+async fn check_types(
+    database: &Database,
+    transaction: &Transaction,
+    target: &Target,
+) -> Result<(), Error> {
+    let what = format!("writing {}", target.name);
+    let names: Vec<_> = target.columns.iter().map(|c| quote::identifier(&c.name)).collect();
+    let sql = format!("SELECT {} FROM {}", names.join(", "), quote::relation(&target.name));
+    let prepared = transaction.client()?.prepare(&sql).await;
+    let statement = prepared.map_err(|e| match is_changed(&e) {
+        true => database.changed(&what, e),
+        false => transaction.failed(e),
+    })?;
+    for (found, column) in statement.columns().iter().zip(&target.columns) {
+        let now = StoredType { oid: found.type_().oid(), modifier: found.type_modifier() };
+        if column.stored.is_some_and(|stored| stored != now) {
+            let ty = found.type_().name();
+            let changed = format!(
+                "{what}: column {:?} is of another type than when the statement was planned, {ty} now",
+                column.name
+            );
+            return Err(database.changed_otherwise(&changed));
+        }
+    }
+    Ok(())
 }
 
 async fn copy(

@@ -15,6 +15,7 @@ mod codec;
 mod registry;
 mod channel;
 mod spread;
+mod order;
 mod place;
 mod failure;
 mod attempt;

@@ -5,36 +5,49 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result as DfResult;
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
-use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
-use datafusion_distributed::{
-    DistributedCodec, DistributedExec, DistributedExt, DistributedLeafExec, NetworkBoundaryExt,
-    SessionStateBuilderExt, WorkerResolver,
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
 };
-use datafusion_proto::bytes::physical_plan_to_bytes_with_proto_converter;
+use datafusion_distributed::{
+    DistributedCodec, DistributedExec, DistributedExt, DistributedLeafExec, NetworkBoundary,
+    NetworkBoundaryExt, NetworkCoalesceExec, SessionStateBuilderExt, Stage, WorkerResolver,
+};
+use datafusion_proto::bytes::{
+    physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
+};
 use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
 use fjord_connectors::codec::{self, RemoteDatabase};
 use futures::FutureExt;
 use url::Url;
+use uuid::Uuid;
 
 use super::members::Cluster;
+use super::order::spelt_out;
 use super::settings::Carried;
 use super::spread::{Spreading, bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::wire::{scan_of, unshippable};
+use crate::iceberg::write::iceberg_transform;
 use crate::session_settings::SessionSettings;
 
 /// Letters of a reason that a library gives.
 const REASON_CHARS_MAX: usize = 300;
+/// What prost says of a message with more than a hundred levels.
+const TOO_DEEP: &str = "recursion limit reached";
 
 /// Where a plan runs.
 #[derive(Debug)]
@@ -96,6 +109,7 @@ pub(crate) fn place(
         Ok(carried) => carried,
         Err(e) => return Ok(Placement::Local(e.strip_backtrace())),
     };
+    let plan = &spelt_out(Arc::clone(plan))?;
     let state = spreading_state(cluster, plan, state, &workers, carried)?;
     let nothing = LogicalPlan::EmptyRelation(EmptyRelation {
         produce_one_row: false,
@@ -105,9 +119,10 @@ pub(crate) fn place(
     let planned = state.query_planner().create_physical_plan(&nothing, &state).now_or_never();
     let planned = planned
         .ok_or_else(|| internal_datafusion_err!("the planner of stages waits for something"))??;
-    if !planned.is::<DistributedExec>() {
-        return Ok(Placement::Local("the plan has a single task".to_owned()));
-    }
+    let planned = match planned.is::<DistributedExec>() {
+        true => planned,
+        false => whole(plan)?,
+    };
     if let Err(e) = try_to_send(&planned, &state) {
         return Ok(Placement::Local(format!("it cannot be sent: {}", shortened(&e))));
     }
@@ -203,19 +218,42 @@ fn spreading_state(
     Ok(state)
 }
 
+/// A plan of a single task as the one stage of a worker: the planner puts no exchange where one task
+/// follows one task, and would leave a cluster of one worker without work.
+fn whole(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPlan>> {
+    let mut plan = Arc::clone(plan);
+    if plan.output_partitioning().partition_count() > 1 {
+        plan = Arc::new(CoalescePartitionsExec::new(plan));
+    }
+    let boundary = NetworkCoalesceExec::try_new(plan, 1, 1)?;
+    let Stage::Local(stage) = boundary.input_stage() else {
+        return internal_err!("a stage that was not sent is elsewhere");
+    };
+    let mut stage = stage.clone();
+    (stage.query_id, stage.num) = (Uuid::new_v4(), 1);
+    let boundary = boundary.with_input_stage(Stage::Local(stage))?;
+    // Stages are shown below an operator of the head stage.
+    let head = Arc::new(CoalescePartitionsExec::new(boundary));
+    Ok(Arc::new(DistributedExec::new(head).with_metrics_collection(true)))
+}
+
 /// Encodes every stage once, so that what cannot be sent is known before anything runs: later it
-/// would show as a worker that waits ten seconds for its plan, and the cause would be lost.
+/// would show as a worker that waits ten seconds for its plan, and the cause would be lost. And reads
+/// it again: some operators look at what is known of their input, which is less beyond an exchange.
 fn try_to_send(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> DfResult<()> {
     let codec = DistributedCodec::new_combined_with_user(state.config());
+    let mut there = state.clone();
+    there.register_udf(iceberg_transform())?;
+    let context = TaskContext::from(&there);
     plan.apply(|node| {
-        if !node.is_network_boundary() {
-            return Ok(TreeNodeRecursion::Continue);
+        if let (true, [stage]) = (node.is_network_boundary(), node.children().as_slice()) {
+            let sent = as_sent(Arc::clone(stage))?;
+            let converter = DeduplicatingProtoConverter::default();
+            let bytes = physical_plan_to_bytes_with_proto_converter(sent, &codec, &converter)?;
+            let converter = DeduplicatingProtoConverter::default();
+            physical_plan_from_bytes_with_proto_converter(&bytes, &context, &codec, &converter)?;
         }
-        let sent = of_first_task(Arc::clone(node))?;
-        let converter = DeduplicatingProtoConverter::default();
-        physical_plan_to_bytes_with_proto_converter(sent, &codec, &converter)?;
-        // What is below it went with it.
-        Ok(TreeNodeRecursion::Jump)
+        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(())
 }
@@ -223,17 +261,27 @@ fn try_to_send(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> DfResult<
 /// Why, without the plan that the library repeats.
 fn shortened(e: &datafusion::error::DataFusionError) -> String {
     let text = e.strip_backtrace();
+    if text.contains(TOO_DEEP) {
+        return "operators are nested too deeply".to_owned();
+    }
     text.split(". Plan: ").next().unwrap_or_default().chars().take(REASON_CHARS_MAX).collect()
 }
 
-/// The plan as the first task of each stage gets it.
-fn of_first_task(node: Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPlan>> {
+/// The plan of a stage as its first task gets it: what is below an exchange is not a part of it.
+fn as_sent(node: Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPlan>> {
     if let Some(leaf) = node.downcast_ref::<DistributedLeafExec>() {
         let first = leaf.variants().first().unwrap_or(leaf.original());
         return Ok(Arc::clone(first));
     }
-    let children = node.children().into_iter().map(|child| of_first_task(Arc::clone(child)));
-    let children = children.collect::<DfResult<Vec<_>>>()?;
+    let is_boundary = node.is_network_boundary();
+    let of_child = |child: &Arc<dyn ExecutionPlan>| match is_boundary {
+        true => {
+            let partitions = child.output_partitioning().partition_count();
+            Ok(Arc::new(EmptyExec::new(child.schema()).with_partitions(partitions)) as Arc<_>)
+        }
+        false => as_sent(Arc::clone(child)),
+    };
+    let children = node.children().into_iter().map(of_child).collect::<DfResult<Vec<_>>>()?;
     if children.is_empty() {
         return Ok(node);
     }

@@ -91,15 +91,15 @@ impl Spreading {
         &self,
         event: &RouteTasksEvent<'_>,
     ) -> Option<Result<RouteTasksEventResponse>> {
-        if event.task_count < 2 {
-            return None;
-        }
         let mut workers = None;
         let walked = event.plan.apply(|node| {
-            if let Some(leaf) = node.downcast_ref::<DistributedLeafExec>()
-                && leaf.variants().len() == event.task_count
-                && let Some((config, _)) = scan_of(leaf.original().as_ref())
-            {
+            let scan = match node.downcast_ref::<DistributedLeafExec>() {
+                Some(leaf) if leaf.variants().len() == event.task_count => leaf.original(),
+                // A single task has the scan as it was.
+                None if event.task_count == 1 => node,
+                _ => return Ok(TreeNodeRecursion::Continue),
+            };
+            if let Some((config, _)) = scan_of(scan.as_ref()) {
                 workers = Some(self.ranked(config, event.task_count));
                 return Ok(TreeNodeRecursion::Stop);
             }

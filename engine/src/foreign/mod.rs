@@ -6,6 +6,7 @@ pub mod definition;
 pub mod home;
 pub(crate) mod name;
 pub(crate) mod catalog;
+mod open;
 
 use std::fmt;
 use std::sync::Arc;

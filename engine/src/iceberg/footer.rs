@@ -1,14 +1,17 @@
 //! Parquet footers, kept by full URI, and the reader that uses them.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
+use arrow::datatypes::{FieldRef, Schema};
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use fjord_catalog::statistics::{CacheCounters, CacheStatistics};
+use fjord_connectors::parquet_text::marked;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use moka::future::Cache;
@@ -82,12 +85,24 @@ pub struct FooterReaderFactory {
     store: Arc<dyn ObjectStore>,
     store_url: Arc<str>,
     cache: FooterCache,
+    /// Columns that the reader will be asked to read as text, whatever the file says they are.
+    text: Arc<HashSet<String>>,
 }
 
 impl FooterReaderFactory {
     /// A factory for files of `store`, which is known as `store_url`.
     pub fn new(store: Arc<dyn ObjectStore>, store_url: &Url, cache: FooterCache) -> Self {
-        Self { store, store_url: Arc::from(store_url.as_str()), cache }
+        let (store_url, text) = (Arc::from(store_url.as_str()), Arc::default());
+        Self { store, store_url, cache, text }
+    }
+
+    /// For scans of a table with `schema`: what has the name of a text column is read as text.
+    #[must_use]
+    pub fn reading(mut self, schema: &Schema) -> Self {
+        let is_text = |field: &&FieldRef| field.data_type().is_string();
+        let fields = schema.fields().iter().filter(is_text);
+        self.text = Arc::new(fields.map(|field| field.name().clone()).collect());
+        self
     }
 }
 
@@ -112,6 +127,7 @@ impl ParquetFileReaderFactory for FooterReaderFactory {
             cache: self.cache.clone(),
             metadata_size_hint,
             metrics,
+            text: Arc::clone(&self.text),
         }))
     }
 }
@@ -123,6 +139,7 @@ struct FooterReader {
     cache: FooterCache,
     metadata_size_hint: Option<usize>,
     metrics: ParquetFileMetrics,
+    text: Arc<HashSet<String>>,
 }
 
 impl FooterReader {
@@ -177,7 +194,12 @@ impl AsyncFileReader for FooterReader {
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        self.footer().boxed()
+        async {
+            let footer = self.footer().await?;
+            let safe = marked(&footer, &self.text)?;
+            Ok(safe.map_or(footer, Arc::new))
+        }
+        .boxed()
     }
 }
 

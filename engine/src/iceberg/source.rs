@@ -23,7 +23,7 @@ use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
 use super::adapter::FieldIdAdapterFactory;
-use super::deletes::{DeletingMorselizer, MaskedSource, ScanDeletes, is_row_number};
+use super::deletes::{DeletingMorselizer, MaskedSource, Opening, ScanDeletes, is_row_number};
 use super::guard::GuardedMorselizer;
 use crate::error::{Error, ErrorKind};
 
@@ -185,14 +185,11 @@ impl FileSource for IcebergSource {
         let inner = match &self.deletes {
             None => inner,
             Some(deletes) => {
-                let masked = MaskedSource {
-                    whole: deletes.whole.clone(),
-                    asked: self.parquet.clone(),
-                    batch_rows: self.batch_size.unwrap_or(BATCH_ROWS),
-                    store,
-                    config: config.clone(),
-                    partition,
-                };
+                let whole = deletes.whole.clone();
+                let batch_rows = self.batch_size.unwrap_or(BATCH_ROWS);
+                let opening = Opening::new(whole, batch_rows, store, config, partition);
+                let masked =
+                    MaskedSource { asked: self.parquet.clone(), opening: Arc::new(opening) };
                 Box::new(DeletingMorselizer::new(inner, Arc::clone(deletes), masked))
             }
         };

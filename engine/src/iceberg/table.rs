@@ -248,7 +248,8 @@ impl IcebergTable {
         let total = statistics.of_files(store.statistics.iter().map(Arc::as_ref))?;
         let footers = footers(state);
         let readers =
-            FooterReaderFactory::new(Arc::clone(&store.at.store), &store.at.store_url, footers);
+            FooterReaderFactory::new(Arc::clone(&store.at.store), &store.at.store_url, footers)
+                .reading(&self.schema);
         let options = parquet_options(state);
         let size_hint = options.global.metadata_size_hint;
         let mut parquet = ParquetSource::new(Arc::clone(&self.schema))
@@ -300,7 +301,7 @@ impl IcebergTable {
             .get_extension::<DeleteCache>()
             .map_or_else(DeleteCache::of_process, |cache| cache.as_ref().clone());
         let pool = Arc::clone(&state.runtime_env().memory_pool);
-        let loader = Loader::new(cache, footers(state), pool, adapters);
+        let loader = Arc::new(Loader::new(cache, footers(state), pool, adapters));
         if hidden.is_empty() {
             return ScanDeletes { loader, whole: parquet };
         }

@@ -136,11 +136,8 @@ pub(crate) fn scan_of(node: &dyn ExecutionPlan) -> Option<(&FileScanConfig, &Ice
 pub(crate) fn unshippable(config: &FileScanConfig, source: &IcebergSource) -> Option<&'static str> {
     let mut files = config.file_groups.iter().flat_map(FileGroup::files);
     let not_carried = |file: &PartitionedFile| {
-        let attached = file.extensions.get_arc::<Attached>();
-        let known = usize::from(attached.is_some());
-        file.extensions.len() > known
-            || file.ordering.is_some()
-            || attached.is_some_and(|deletes| !deletes.is_carried())
+        let known = usize::from(file.extensions.get_arc::<Attached>().is_some());
+        file.extensions.len() > known || file.ordering.is_some()
     };
     let found = [
         (source.adapters().is_none(), "a scan whose columns are not found by field id"),
@@ -264,7 +261,8 @@ pub(crate) fn decode_scan(
     let store_url: &Url = url.as_ref();
     let store = context.runtime_env().object_store(&url)?;
     let footers = FooterCache::of_process();
-    let readers = Arc::new(FooterReaderFactory::new(store, store_url, footers.clone()));
+    let readers = FooterReaderFactory::new(store, store_url, footers.clone()).reading(&file);
+    let readers = Arc::new(readers);
     let reading = |schema: TableSchema| {
         let size_hint = options.global.metadata_size_hint;
         let readers = Arc::<FooterReaderFactory>::clone(&readers);
@@ -298,7 +296,7 @@ pub(crate) fn decode_scan(
         let hidden = decode_schema(message.hidden.as_ref())?;
         let pool = Arc::clone(context.memory_pool());
         let cache = DeleteCache::of_process();
-        let loader = Loader::new(cache, footers, pool, adapters.clone());
+        let loader = Arc::new(Loader::new(cache, footers, pool, adapters.clone()));
         let whole = match hidden.fields().is_empty() {
             true => whole,
             false => reading(extended(&file, hidden.fields()).into()),

@@ -2,17 +2,17 @@
 //! reads the same.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::execution_plan::reset_plan_states;
 
 use super::context::StatementContext;
 use super::pins::Pins;
-use super::select;
+use super::{plan, select};
 use crate::error::Result;
 use crate::queries::QueryHandle;
 use crate::query::{QueryResult, ResultKind};
@@ -27,19 +27,26 @@ pub struct PlannedQuery {
 /// What a run does.
 enum Work {
     /// Executes a plan.
-    Plan(Arc<dyn ExecutionPlan>),
+    Plan {
+        /// For the first run.
+        made: Mutex<Option<Arc<dyn ExecutionPlan>>>,
+        /// What later runs are planned from, over the same snapshots.
+        logical: Box<LogicalPlan>,
+    },
     /// Hands out rows that were gathered when it was planned (SHOW, DESCRIBE, EXPLAIN).
     Rows(Vec<RecordBatch>),
 }
 
 impl PlannedQuery {
-    /// A query with a physical plan.
+    /// A query with a physical plan, which has not run.
     pub(crate) fn of_plan(
         ctx: StatementContext,
+        logical: LogicalPlan,
         plan: Arc<dyn ExecutionPlan>,
         schema: SchemaRef,
     ) -> Self {
-        Self { ctx, schema, work: Work::Plan(plan) }
+        let work = Work::Plan { made: Mutex::new(Some(plan)), logical: Box::new(logical) };
+        Self { ctx, schema, work }
     }
 
     /// Rows that are there already.
@@ -66,12 +73,17 @@ impl PlannedQuery {
         self.ctx.state.execution_props().query_execution_start_time
     }
 
-    /// Starts a run. Each has a plan of its own: an operator keeps state, and yields once.
-    /// With `query`, it runs under the limits of that.
-    pub fn execute(&self, query: Option<&QueryHandle>) -> Result<QueryResult> {
+    /// Starts a run. Each has a plan of its own: an operator keeps state, and yields once. A plan that
+    /// is reset is none: its joins hand no filter to what they read any more, and what they read
+    /// keeps the filter of the run before. With `query`, it runs under the limits of that.
+    pub async fn execute(&self, query: Option<&QueryHandle>) -> Result<QueryResult> {
         match &self.work {
-            Work::Plan(plan) => {
-                let fresh = reset_plan_states(Arc::clone(plan))?;
+            Work::Plan { made, logical } => {
+                let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let fresh = match made {
+                    Some(plan) => plan,
+                    None => plan::physical(&self.ctx, logical).await?,
+                };
                 let schema = Some(Arc::clone(&self.schema));
                 let query = query.or_else(|| self.ctx.query());
                 select::execute_in(&self.ctx, query, fresh, ResultKind::Rows, schema)

@@ -12,6 +12,7 @@ use super::ddl::ast::DdlStatement;
 use super::kind;
 use super::planned::PlannedQuery;
 use super::run::{self, Outcome};
+use super::select::Planned;
 use super::statement::Parsed;
 use super::{
     access, add_files, analyze, copy, ctas, delete, explain, foreign, insert, prepare, register,
@@ -83,8 +84,8 @@ pub(crate) fn plan(ctx: StatementContext, statement: &Parsed) -> Planning<'_> {
         match statement {
             Parsed::Sql(sql) => match sql.as_ref() {
                 Sql::Query(query) => {
-                    let (plan, schema) = select::plan(&ctx, query).await?;
-                    return Ok(PlannedQuery::of_plan(ctx, plan, schema));
+                    let Planned { logical, physical, schema } = select::plan(&ctx, query).await?;
+                    return Ok(PlannedQuery::of_plan(ctx, logical, physical, schema));
                 }
                 Sql::Execute { .. } => {
                     let (inner, prepared) = prepare::bind(&ctx, sql)?;

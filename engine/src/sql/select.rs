@@ -10,6 +10,7 @@ use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions, execute_stream,
@@ -30,20 +31,26 @@ use crate::query::{ORIGIN_KEYS, PinnedRelation, QueryResult, ResultKind};
 
 /// Runs a query.
 pub(crate) async fn run(ctx: &StatementContext, query: &Query) -> Result<QueryResult> {
-    let (physical, schema) = plan(ctx, query).await?;
+    let Planned { physical, schema, .. } = plan(ctx, query).await?;
     execute(ctx, physical, ResultKind::Rows, Some(schema))
 }
 
-/// Plans a query: what runs, and the columns of its rows.
-pub(crate) async fn plan(
-    ctx: &StatementContext,
-    query: &Query,
-) -> Result<(Arc<dyn ExecutionPlan>, SchemaRef)> {
-    let planned = plan::plan_query(ctx, query.clone()).await?;
-    let physical = plan::physical(ctx, &planned).await?;
+/// A query before it runs.
+pub(crate) struct Planned {
+    pub(crate) logical: LogicalPlan,
+    /// What runs.
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    /// The columns of its rows.
+    pub(crate) schema: SchemaRef,
+}
+
+/// Plans a query.
+pub(crate) async fn plan(ctx: &StatementContext, query: &Query) -> Result<Planned> {
+    let logical = plan::plan_query(ctx, query.clone()).await?;
+    let physical = plan::physical(ctx, &logical).await?;
     // The logical schema has the names that the query wrote; the physical one may not.
-    let schema = named_like(&with_origins(ctx, planned.schema()), &physical.schema());
-    Ok((physical, schema))
+    let schema = named_like(&with_origins(ctx, logical.schema()), &physical.schema());
+    Ok(Planned { logical, physical, schema })
 }
 
 /// The columns, those of tables that were read with where they come from. A relation that the query

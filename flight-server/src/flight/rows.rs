@@ -203,7 +203,7 @@ async fn of_query(
     let told = |e: &fjord_engine::Error| status_of(e, Some(run.query.id()));
     let executions = parameters::executions(bound)?;
     let result = match (core.plans.get(&id), executions.as_slice()) {
-        (Some(planned), [_]) => planned.execute(Some(&run.query)),
+        (Some(planned), [_]) => run.query.during(planned.execute(Some(&run.query))).await,
         (None, [values]) => run.once(values.clone()).await,
         (_, _) => Box::pin(run.many(executions)).await,
     };
@@ -240,7 +240,7 @@ impl Run {
     }
 
     async fn once(&self, parameters: Values) -> fjord_engine::Result<QueryResult> {
-        self.planned(parameters).await?.execute(Some(&self.query))
+        self.planned(parameters).await?.execute(Some(&self.query)).await
     }
 
     /// NULL for each parameter: the columns are known though no row follows.

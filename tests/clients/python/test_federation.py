@@ -114,6 +114,31 @@ def test_a_lake_and_a_database_join_in_one_statement(cursor):
     assert rows(cursor, "SELECT id, name FROM sales.public.customers WHERE id = 1") == [(1, "customer 1")]
 
 
+def test_what_a_join_learns_of_the_lake_reaches_the_database(cursor, database):
+    cursor.execute("CREATE SCHEMA IF NOT EXISTS joined")
+    cursor.execute("CREATE OR REPLACE TABLE joined.few AS SELECT * FROM (VALUES (7), (8), (11)) AS t(id)")
+    database.sql("CREATE TABLE many AS SELECT n AS id, repeat('x', 200) AS pad FROM generate_series(1, 200000) n")
+    database.sql("ALTER TABLE many ADD PRIMARY KEY (id)")
+    database.sql("VACUUM ANALYZE many")
+    read = "SELECT seq_tup_read, idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'many'"
+
+    def settled():
+        """The counters when nobody has added to them for a while: every connection tells its own when it is idle."""
+        before = None
+        while (now := [int(n) for n in database.sql(read)[0]]) != before:
+            before = now
+            time.sleep(2)
+        return now
+
+    sql = "SELECT f.id, length(m.pad) FROM joined.few f JOIN sales.public.many m ON m.id = f.id ORDER BY 1"
+    expected = [(7, 200), (8, 200), (11, 200)]
+    for _ in range(2):
+        before = settled()
+        assert rows(cursor, sql) == expected
+        by_scan, by_index = (now - then for now, then in zip(settled(), before))
+        assert by_scan == 0 and 3 <= by_index <= 9, (by_scan, by_index)
+
+
 def test_metadata_calls_show_a_database(server):
     with flight_sql.connect(server.uri, autocommit=True) as connection:
         found = connection.adbc_get_objects(depth="all", catalog_filter="sales").read_all().to_pylist()

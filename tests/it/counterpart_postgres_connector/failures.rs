@@ -233,6 +233,97 @@ async fn a_parallel_scan_sees_one_snapshot() {
     assert!(states.len() > 1, "nothing moved");
 }
 
+/// Hazard: scans of one statement that see different states of a database.
+#[tokio::test(flavor = "multi_thread")]
+async fn scans_of_one_statement_see_one_state() {
+    let Some(remote) = Remote::new() else { return };
+    remote.sql(
+        "CREATE TABLE wide AS SELECT i, 0 AS half, repeat('x', 100) AS pad FROM generate_series(1, 200000) i;
+         CREATE TABLE small AS SELECT i, 0 AS half FROM generate_series(1, 100) i; ANALYZE",
+    );
+    let mut writer = remote
+        .database
+        .start(
+            "DO $$ BEGIN FOR n IN 1..60 LOOP
+               UPDATE small SET half = n; UPDATE wide SET half = n WHERE i % 50 = 0; COMMIT;
+             END LOOP; END $$",
+        )
+        .unwrap();
+    // With many connections, and with the single one that scans may take in their turn.
+    let many = remote.open(&[]);
+    let single = remote.open(&[("connections_max", "2")]);
+    let part = |table: &str| {
+        format!(
+            "SELECT '{table}' AS t, min(half) AS a, max(half) AS b, avg(i) FROM {table} WHERE i % 50 = 0"
+        )
+    };
+    let sql = ["wide", "small", "wide", "small"].map(part).join(" UNION ALL ");
+    let mut states = std::collections::BTreeSet::new();
+    while writer.try_wait().unwrap().is_none() {
+        for connector in [&many, &single] {
+            let ctx = session(connector.as_ref(), &["wide", "small"]).await;
+            assert_eq!(super::world::remote_sql(&ctx, &sql).await.len(), 4);
+            let found = rows(&ctx, &sql).await.unwrap();
+            assert_eq!(found.len(), 4, "{found:?}");
+            let seen: std::collections::BTreeSet<_> = found
+                .iter()
+                .flat_map(|row| row.split('|').skip(1).take(2).map(str::to_owned))
+                .collect();
+            assert_eq!(seen.len(), 1, "{found:?}");
+            states.extend(seen);
+        }
+    }
+    assert!(states.len() > 1, "nothing moved");
+    assert_eq!(remote.activity(), Vec::<String>::new());
+}
+
+/// A scan that has joined and is never read leaves nothing open.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_read_keeps_no_state_alive() {
+    let Some(remote) = Remote::new() else { return };
+    remote.sql(&format!("{}; CREATE TABLE other AS SELECT 1 AS i", numbers()));
+    let connector = remote.open(&[]);
+    let ctx = session(connector.as_ref(), &["numbers", "other"]).await;
+    let context = ctx.task_ctx();
+    let plan = |sql: &'static str| async {
+        ctx.sql(sql).await.unwrap().create_physical_plan().await.unwrap()
+    };
+    let never = plan("SELECT i FROM other").await.execute(0, Arc::clone(&context)).unwrap();
+    let read = collect(plan("SELECT i FROM numbers").await, Arc::clone(&context)).await.unwrap();
+    assert_eq!(read.iter().map(|batch| batch.num_rows()).sum::<usize>(), ROWS);
+    assert_eq!(remote.activity().len(), 1, "the state waits for whoever has joined");
+    drop(never);
+    let began = Instant::now();
+    while !remote.activity().is_empty() && began.elapsed() < Duration::from_secs(5) {
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(remote.activity(), Vec::<String>::new());
+}
+
+/// Hazard: a table that changes while what is known of it is cached.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_changed_is_said_once_and_looked_up_again() {
+    let Some(remote) = Remote::new() else { return };
+    remote.sql("CREATE TABLE changing (a int, b bigint, c numeric(8, 2))");
+    let connector = remote.open(&[("metadata_ttl_seconds", "3600")]);
+    let read = || async {
+        let ctx = session(connector.as_ref(), &["changing"]).await;
+        rows(&ctx, "SELECT * FROM changing").await.map_err(|e| e.to_string())
+    };
+    for change in [
+        "ALTER TABLE changing RENAME COLUMN a TO renamed",
+        "ALTER TABLE changing DROP COLUMN renamed",
+        "ALTER TABLE changing ALTER b TYPE double precision",
+        "ALTER TABLE changing RENAME TO gone; CREATE TABLE changing (x text)",
+    ] {
+        read().await.unwrap();
+        remote.sql(change);
+        let error = read().await.unwrap_err();
+        assert!(error.contains("sales") && error.contains("run the statement again"), "{error}");
+        read().await.unwrap();
+    }
+}
+
 /// Hazard: partitions read by themselves, past the policies of their parent.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_policies_hide_are_not_read_from_leaves() {

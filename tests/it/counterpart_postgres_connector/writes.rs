@@ -64,6 +64,73 @@ async fn what_is_written_is_read_back() {
     assert_eq!(remote.activity(), Vec::<String>::new());
 }
 
+/// Hazard: values that the database would round or cut without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_rounded_or_cut_is_refused() {
+    let Some(remote) = Remote::new() else { return };
+    remote.sql("CREATE TABLE narrow (s timestamp(0), z timestamptz(3), t time(1), v varchar(3), w timestamp)");
+    let connector = remote.open(&[]);
+    let ctx = session(connector.as_ref(), &[]).await;
+    for (column, fits, does_not) in [
+        ("s", "TIMESTAMP '2024-01-01 10:00:05'", "TIMESTAMP '2024-01-01 10:00:05.5'"),
+        ("z", "TIMESTAMP '2024-01-01 10:00:05.123'", "TIMESTAMP '2024-01-01 10:00:05.1234'"),
+        ("t", "TIME '10:00:05.1'", "TIME '10:00:05.15'"),
+        ("v", "'äöü'", "'äöü '"),
+        ("w", "TIMESTAMP '2024-01-01 10:00:05.123456'", ""),
+    ] {
+        for (value, outcome) in [(fits, true), (does_not, false)] {
+            if value.is_empty() {
+                continue;
+            }
+            let input = plan(&ctx, &format!("SELECT {value} AS x")).await;
+            let columns = [column.to_owned()];
+            let insert = connector.insert(&public("narrow"), &columns, input).await.unwrap();
+            match collect(insert, Arc::new(TaskContext::default())).await {
+                Ok(done) => assert!(outcome && shown(&done) == ["1"], "{value}"),
+                Err(e) => {
+                    assert!(!outcome && e.to_string().contains("has no place"), "{value}: {e}")
+                }
+            }
+        }
+    }
+    assert_eq!(remote.sql("SELECT count(*), count(v) FROM narrow"), "5|1");
+}
+
+/// Hazard: rows sent as the types that columns had when they were looked up.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_have_changed_since_are_not_written() {
+    let Some(remote) = Remote::new() else { return };
+    remote.sql("CREATE TABLE target (a bigint, b numeric(10, 4))");
+    let connector = remote.open(&[("metadata_ttl_seconds", "3600")]);
+    let ctx = session(connector.as_ref(), &[]).await;
+    let names = ["a".to_owned(), "b".to_owned()];
+    let insert = |sql: &'static str| async {
+        let input = plan(&ctx, sql).await;
+        let insert = connector.insert(&public("target"), &names, input).await.unwrap();
+        collect(insert, Arc::new(TaskContext::default())).await
+    };
+    const ROW: &str =
+        "SELECT 4616189618054758400::bigint AS a, CAST(1.2345 AS decimal(10, 4)) AS b";
+    assert_eq!(shown(&insert(ROW).await.unwrap()), ["1"]);
+    // As many bytes, and another meaning; the same type, and fewer digits.
+    for change in [
+        "ALTER TABLE target ALTER a TYPE double precision USING 0",
+        "ALTER TABLE target ALTER b TYPE numeric(10, 1)",
+        "ALTER TABLE target RENAME b TO c",
+    ] {
+        // Looked up, and changed then.
+        connector.table(&public("target")).await.unwrap().unwrap();
+        remote.sql(change);
+        let error = insert(ROW).await.unwrap_err().to_string();
+        assert!(error.contains("run the statement again"), "{change}: {error}");
+        assert_eq!(remote.sql("SELECT count(*) FROM target"), "1", "{change}");
+        // What is looked up now is what is there.
+        let found = connector.table(&public("target")).await.unwrap().unwrap();
+        let columns: Vec<_> = found.schema().fields().iter().map(|f| f.name().clone()).collect();
+        assert_eq!(columns.join(" "), remote.sql("SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'target'::regclass AND attnum > 0"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_cannot_be_made_is_not_half_made() {
     let Some(remote) = Remote::new() else { return };
@@ -154,4 +221,28 @@ async fn queries_in_the_databases_own_sql_only_read() {
     }
     assert_eq!(remote.sql("SELECT count(*) FROM canary"), "2");
     assert_eq!(remote.activity(), Vec::<String>::new());
+}
+
+/// Hazard: a user's text that sets or locks something on a connection that others get next.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_users_text_sets_does_not_outlive_it() {
+    let Some(remote) = Remote::new() else { return };
+    let connector = remote.open(&[("pass_through", "true"), ("connections_max", "1")]);
+    let ctx = session(connector.as_ref(), &[]).await;
+    let text = |sql: &'static str| async { connector.query(sql).await.unwrap() };
+    let set =
+        "SELECT set_config('search_path', 'public', false) AS a, pg_advisory_lock(7) IS NOT NULL AS b,
+        set_config('TimeZone', 'Asia/Tokyo', false) AS c, 1 AS n FROM generate_series(1, 3)";
+    ctx.register_table("sets", text(set).await).unwrap();
+    let get = "SELECT current_setting('search_path') AS a, current_setting('TimeZone') AS b,
+        (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') AS c";
+    ctx.register_table("gets", text(get).await).unwrap();
+    let before = rows(&ctx, "SELECT * FROM gets").await.unwrap();
+    // As it is, and where the database is asked for more than the text alone.
+    for sql in
+        ["SELECT * FROM sets", "SELECT a, c, count(*), sum(n) FROM sets WHERE b GROUP BY a, c"]
+    {
+        assert!(!rows(&ctx, sql).await.unwrap().is_empty(), "{sql}");
+        assert_eq!(rows(&ctx, "SELECT * FROM gets").await.unwrap(), before, "{sql}");
+    }
 }

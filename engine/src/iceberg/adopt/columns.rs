@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
 use fjord_catalog::spec::Schema;
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::{Error, Result};
 use crate::iceberg::adapter::FieldIdAdapterFactory;
@@ -61,6 +62,46 @@ impl FileColumns {
             self.leaves(field, false, &mut leaves);
         }
         Ok(Identified { has_ids, leaves })
+    }
+
+    /// Refuses a NULL, or what may be one, in a column of the table's that has none.
+    ///
+    /// # Errors
+    /// `Invalid` for a NULL; `Unsupported` where the footer does not count them.
+    pub(super) fn check_nulls(
+        &self,
+        footer: &ParquetMetaData,
+        leaves: &[AdoptedLeaf],
+    ) -> Result<()> {
+        let required: HashSet<i32> =
+            self.schema.as_struct().fields().iter().filter(|f| f.required).map(|f| f.id).collect();
+        for (at, leaf) in leaves.iter().enumerate() {
+            if !leaf.id.is_some_and(|id| required.contains(&id)) {
+                continue;
+            }
+            for group in footer.row_groups() {
+                let column = group.column(at);
+                if column.column_descr().max_def_level() == 0 || group.num_rows() == 0 {
+                    continue;
+                }
+                let path = column.column_path().string();
+                match column.statistics().and_then(|statistics| statistics.null_count_opt()) {
+                    Some(0) => {}
+                    Some(nulls) => {
+                        return Err(Error::invalid(format!(
+                            "its column {path:?} has {nulls} NULLs, and the table's is NOT NULL"
+                        )));
+                    }
+                    None => {
+                        return Err(Error::unsupported(format!(
+                            "its column {path:?} may have NULLs, which its footer does not count, \
+                             and the table's is NOT NULL; insert its rows instead"
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what would be there and never be seen, or be seen as something else.

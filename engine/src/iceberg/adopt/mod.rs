@@ -117,6 +117,7 @@ impl Describing<'_> {
         if rows == 0 {
             return Ok((None, identified.has_ids));
         }
+        self.columns.check_nulls(&footer, &identified.leaves)?;
         let bounds = self.modes.exact_bounds(&footer, &identified.leaves)?;
         let mut file = DataFileBuilder::default();
         file.content(DataContentType::Data)

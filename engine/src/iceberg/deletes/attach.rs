@@ -8,6 +8,7 @@ use arrow::datatypes::FieldRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use fjord_catalog::deletes::{DeleteFile, EqualityDeletes, VECTOR_BYTES_MAX};
+use fjord_catalog::evolve::NAME_MAPPING;
 use fjord_catalog::plan_files::PlannedFile;
 use fjord_catalog::spec::{DataFile, DataFileFormat, Schema as IcebergSchema, TableMetadata};
 use fjord_catalog::storage::{Resolved, Storage};
@@ -33,11 +34,6 @@ pub(in crate::iceberg) struct Attached {
 }
 
 impl Attached {
-    /// Whether a message carries all of it: what a partition fixes is not in one.
-    pub(in crate::iceberg) fn is_carried(&self) -> bool {
-        self.fixed.is_empty()
-    }
-
     /// The statistics of the file for a scan that reads columns which only deletes need: what its
     /// partition fixes is taken from there, as the file may omit it.
     pub(super) fn with_fixed(&self, file: Option<Arc<Statistics>>) -> Option<Arc<Statistics>> {
@@ -105,6 +101,7 @@ pub(in crate::iceberg) struct Attachments<'a> {
     columns: KeyColumns<'a>,
     stored: HashMap<(String, u64), Arc<StoredDeletes>>,
     groups: HashMap<*const EqualityDeletes, Arc<KeyGroup>>,
+    lineage: String,
     any: bool,
 }
 
@@ -115,8 +112,14 @@ impl<'a> Attachments<'a> {
         metadata: &'a TableMetadata,
         schema: &'a IcebergSchema,
     ) -> Self {
-        let columns = KeyColumns::new(metadata, schema);
-        Self { storage, columns, stored: HashMap::new(), groups: HashMap::new(), any: false }
+        Self {
+            storage,
+            columns: KeyColumns::new(metadata, schema),
+            stored: HashMap::new(),
+            groups: HashMap::new(),
+            lineage: lineage(metadata, schema),
+            any: false,
+        }
     }
 
     /// What applies to a data file, if anything does.
@@ -171,18 +174,37 @@ impl<'a> Attachments<'a> {
         }
         let columns: Vec<KeyColumn> =
             deletes.ids.iter().map(|id| self.columns.find(*id)).collect::<Result<_>>()?;
-        let mut text = String::new();
-        for (id, column) in deletes.ids.iter().zip(&columns) {
-            // The same files read for a promoted column are other keys.
-            text.push_str(&format!("{id}:{};", column.data_type()));
-        }
-        for (file, sequence_number) in &files {
-            text.push_str(&format!("{sequence_number}:{}\n", file.uri));
-        }
-        let group = Arc::new(KeyGroup { columns, files, key: DeleteKey::new(text) });
+        let key = self.group_key(&deletes.ids, &columns, &files);
+        let group = Arc::new(KeyGroup { columns, files, key });
         self.groups.insert(Arc::as_ptr(deletes), Arc::clone(&group));
         Ok(group)
     }
+
+    /// What the keys are made of, and what decides which values a data file has in their columns:
+    /// how the table's columns are found in files is a matter of its schemas and its name mapping.
+    fn group_key(
+        &self,
+        ids: &[i32],
+        columns: &[KeyColumn],
+        files: &[(Arc<StoredDeletes>, i64)],
+    ) -> DeleteKey {
+        let mut parts = vec!["keys".to_owned(), self.lineage.clone()];
+        for (id, column) in ids.iter().zip(columns) {
+            // The same files read for a promoted column are other keys.
+            parts.push(format!("{id}:{}", column.data_type()));
+        }
+        for (file, sequence_number) in files {
+            parts.push(format!("{sequence_number}:{}:{}", file.size_bytes, file.uri));
+        }
+        DeleteKey::of(parts.iter().map(String::as_bytes))
+    }
+}
+
+/// Of which table a scan is, and by which of its schemas it reads files.
+fn lineage(metadata: &TableMetadata, schema: &IcebergSchema) -> String {
+    let latest = metadata.schemas_iter().map(|schema| schema.schema_id()).max();
+    let mapping = metadata.properties().get(NAME_MAPPING);
+    format!("{} {} {latest:?} {mapping:?}", metadata.uuid(), schema.schema_id())
 }
 
 /// Where a file of deletes is, and which part of it.
@@ -201,12 +223,20 @@ pub(super) fn stored(storage: &Storage, file: &DataFile) -> Result<StoredDeletes
             )));
         }
     };
-    let start = range.as_ref().map_or(0, |range| range.start);
+    let whole = 0..file.file_size_in_bytes();
+    let Range { start, end } = range.as_ref().unwrap_or(&whole).clone();
     Ok(StoredDeletes {
         uri: file.file_path().to_owned(),
         at: storage.resolve(file.file_path())?,
         size_bytes: file.file_size_in_bytes(),
-        key: DeleteKey::new(format!("{}@{start}", file.file_path())),
+        key: DeleteKey::of([
+            b"file".as_slice(),
+            file.file_path().as_bytes(),
+            // Another file of the same name is not the same deletes.
+            &file.file_size_in_bytes().to_le_bytes(),
+            &start.to_le_bytes(),
+            &end.to_le_bytes(),
+        ]),
         range,
         records: file.record_count(),
         names_one: file.referenced_data_file().is_some(),

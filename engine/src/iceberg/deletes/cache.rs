@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use datafusion::error::{DataFusionError, Result};
@@ -10,8 +9,12 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use fjord_catalog::deletes::DeletedRows;
 use fjord_catalog::statistics::{CacheCounters, CacheStatistics};
 use moka::future::Cache;
+use sha2::{Digest, Sha256};
 
 use super::keys::KeySet;
+
+/// About what an entry costs beside its content.
+const ENTRY_BYTES: usize = 256;
 
 /// Bytes of deletes kept unless the engine says otherwise.
 const DELETE_CACHE_BYTES_MAX: u64 = 64 << 20;
@@ -30,37 +33,30 @@ pub struct DeleteCache {
     counters: Arc<CacheCounters>,
 }
 
-/// What an entry was made of: files by URI, and how they were read.
-#[derive(Clone, Debug)]
-pub(super) struct DeleteKey {
-    hash: u64,
-    text: Arc<str>,
-}
+/// What an entry was made of, as a digest: the text of a thousand files is long, and every row group
+/// of a data file would repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct DeleteKey([u8; 32]);
 
 impl DeleteKey {
-    /// A key of `text`, which is hashed once: the text of a thousand files is long.
-    pub(super) fn new(text: String) -> Self {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        Self { hash: hasher.finish(), text: text.into() }
+    /// A key of `parts`, the first of which says of what kind the entry is.
+    pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            // So that no two lists of parts read alike.
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
     }
 
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    /// A key that came from another process; `None` for bytes that are none.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
     }
-}
 
-impl PartialEq for DeleteKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
-    }
-}
-
-impl Eq for DeleteKey {}
-
-impl Hash for DeleteKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -80,6 +76,8 @@ pub(super) enum Deletes {
     Positions(HashMap<String, Arc<DeletedRows>>),
     /// By the values of columns.
     Keys(KeySet),
+    /// The rows of one row group that have such values.
+    Found(DeletedRows),
 }
 
 impl DeleteCache {
@@ -87,12 +85,17 @@ impl DeleteCache {
     pub fn new(bytes_max: u64) -> Self {
         let entries = Cache::builder()
             .max_capacity(bytes_max)
-            .weigher(|key: &DeleteKey, loaded: &Arc<Loaded>| {
-                let bytes = loaded.memory.size().saturating_add(key.text.len());
+            .weigher(|_, loaded: &Arc<Loaded>| {
+                let bytes = loaded.memory.size().saturating_add(ENTRY_BYTES);
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .build();
         Self { entries, counters: Arc::default() }
+    }
+
+    /// Forgets everything, as if nothing had been read yet.
+    pub fn clear(&self) {
+        self.entries.invalidate_all();
     }
 
     /// How the cache has served.

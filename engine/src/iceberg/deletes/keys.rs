@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, UInt32Array};
-use arrow::compute::take;
+use arrow::compute::{SortOptions, sort_to_indices, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::ScalarValue;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -35,12 +36,26 @@ pub(super) struct KeySet {
     /// Hashes with their rows, by hash.
     hashes: Vec<(u64, u32)>,
     filter: Vec<u64>,
+    bounds: Vec<Option<Bounds>>,
+}
+
+/// Where the values of one column of the keys lie.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    /// The least and the greatest; `None` while all are NULL.
+    pub(super) ends: Option<(ScalarValue, ScalarValue)>,
+    pub(super) has_null: bool,
 }
 
 impl KeySet {
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.hashes.len()
+    }
+
+    /// Where the values of each column lie; `None` for columns whose order is not everybody's.
+    pub(super) fn bounds(&self) -> &[Option<Bounds>] {
+        &self.bounds
     }
 
     /// Calls `delete` for each row of `columns` with a key of a delete newer than
@@ -104,15 +119,19 @@ pub(super) struct KeySetBuilder {
     rows: Rows,
     sequence_numbers: Vec<i64>,
     hashes: Vec<(u64, u32)>,
+    bounds: Vec<Option<Bounds>>,
     memory: MemoryReservation,
 }
 
 impl KeySetBuilder {
     /// For keys of columns of `types`.
     pub(super) fn new(types: Vec<DataType>, memory: MemoryReservation) -> Result<Self> {
+        let nothing = Bounds { ends: None, has_null: false };
+        let bounds = types.iter().map(|ty| is_ordered(ty).then(|| nothing.clone())).collect();
         let converter = RowConverter::new(types.into_iter().map(SortField::new).collect())?;
         let rows = converter.empty_rows(0, 0);
-        Ok(Self { converter, rows, sequence_numbers: Vec::new(), hashes: Vec::new(), memory })
+        let (sequence_numbers, hashes) = (Vec::new(), Vec::new());
+        Ok(Self { converter, rows, sequence_numbers, hashes, bounds, memory })
     }
 
     /// Adds one batch of keys that delete from data files older than `sequence_number`.
@@ -132,6 +151,11 @@ impl KeySetBuilder {
         let mut hashes = vec![0; count];
         create_hashes(&columns, &HASHES, &mut hashes)?;
         self.converter.append(&mut self.rows, &columns)?;
+        for (bounds, column) in self.bounds.iter_mut().zip(&columns) {
+            if let Some(bounds) = bounds {
+                bounds.widen(column)?;
+            }
+        }
         self.sequence_numbers.resize(first + count, sequence_number);
         let places = (first..).map(|at| u32::try_from(at).unwrap_or(u32::MAX));
         self.hashes.extend(hashes.into_iter().zip(places));
@@ -155,9 +179,47 @@ impl KeySetBuilder {
             filter[word] |= bits;
         }
         self.memory.try_resize(self.bytes())?;
-        let Self { converter, rows, sequence_numbers, hashes, memory } = self;
-        Ok((KeySet { converter, rows, sequence_numbers, hashes, filter }, memory))
+        let Self { converter, rows, sequence_numbers, hashes, bounds, memory } = self;
+        Ok((KeySet { converter, rows, sequence_numbers, hashes, filter, bounds }, memory))
     }
+}
+
+impl Bounds {
+    fn widen(&mut self, column: &ArrayRef) -> Result<()> {
+        self.has_null |= column.null_count() > 0;
+        if column.null_count() == column.len() {
+            return Ok(());
+        }
+        let first = |descending| -> Result<ScalarValue> {
+            let order = SortOptions { descending, nulls_first: false };
+            let first = sort_to_indices(column, Some(order), Some(1))?;
+            ScalarValue::try_from_array(column, first.value(0) as usize)
+        };
+        let (least, greatest) = (first(false)?, first(true)?);
+        self.ends = Some(match self.ends.take() {
+            None => (least, greatest),
+            Some((low, high)) => (
+                if least < low { least } else { low },
+                if greatest > high { greatest } else { high },
+            ),
+        });
+        Ok(())
+    }
+}
+
+/// Whether a file's statistics bound values of the type as we order them: NaN has no place among
+/// floats, and not every writer orders bytes alike.
+fn is_ordered(ty: &DataType) -> bool {
+    ty.is_integer()
+        || matches!(
+            ty,
+            DataType::Date32
+                | DataType::Time64(_)
+                | DataType::Timestamp(_, _)
+                | DataType::Decimal128(_, _)
+                | DataType::Utf8
+                | DataType::Utf8View
+        )
 }
 
 /// The column with every NaN the same one.

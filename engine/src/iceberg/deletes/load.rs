@@ -8,8 +8,7 @@ use fjord_catalog::deletes::{DeletedRows, read_vector};
 
 use super::attach::{Attached, KeyGroup, StoredDeletes};
 use super::cache::{DeleteCache, DeleteKey, Deletes, Loaded};
-use super::columns::KeyColumn;
-use super::keys::{KeySet, KeySetBuilder};
+use super::keys::KeySetBuilder;
 use super::positions::{self, PositionsBuilder};
 use super::reader::{DeleteReader, named};
 use crate::error::{Error, ErrorKind};
@@ -27,15 +26,11 @@ pub(in crate::iceberg) struct Loader {
     reader: DeleteReader,
 }
 
-/// The deletes of one data file, in memory.
+/// The deletes of one data file by position, in memory.
 #[derive(Debug)]
 pub(super) struct FileDeletes {
-    /// Rows by position, if any.
+    /// The rows, if any.
     pub(super) rows: Option<Arc<DeletedRows>>,
-    /// Sets of keys, each with the columns that they are of.
-    pub(super) keys: Vec<LoadedKeys>,
-    /// Data sequence number of the data file.
-    pub(super) sequence_number: i64,
     /// What `rows` was taken from, or the memory of its copy.
     _held: Vec<Held>,
 }
@@ -44,28 +39,6 @@ pub(super) struct FileDeletes {
 enum Held {
     Loaded(#[expect(dead_code, reason = "kept for its memory")] Arc<Loaded>),
     Copied(#[expect(dead_code, reason = "kept for its memory")] MemoryReservation),
-}
-
-/// A set of keys, which its cache entry holds.
-#[derive(Debug)]
-pub(super) struct LoadedKeys {
-    loaded: Arc<Loaded>,
-    group: Arc<KeyGroup>,
-}
-
-impl LoadedKeys {
-    /// The keys; `None` if the entry is something else, which the loader refuses.
-    pub(super) fn set(&self) -> Option<&KeySet> {
-        match &self.loaded.deletes {
-            Deletes::Keys(keys) => Some(keys),
-            _ => None,
-        }
-    }
-
-    /// The columns that the keys are of.
-    pub(super) fn columns(&self) -> &[KeyColumn] {
-        &self.group.columns
-    }
 }
 
 impl Loader {
@@ -79,20 +52,27 @@ impl Loader {
         Self { cache, pool, reader: DeleteReader { adapters, footers } }
     }
 
-    /// Loads what is attached to a data file.
+    /// Loads what deletes rows of a data file by position.
     pub(super) async fn load(&self, attached: &Attached) -> Result<FileDeletes> {
         let (rows, held) = self.rows(attached).await?;
-        let mut keys = Vec::with_capacity(attached.equality.len());
-        for group in &attached.equality {
-            let loaded = self.cache.get(&group.key, || self.keys(group)).await?;
-            let keyed = LoadedKeys { loaded, group: Arc::clone(group) };
-            match keyed.set() {
-                None => return Err(mixed_up()),
-                Some(set) if set.len() == 0 => {}
-                Some(_) => keys.push(keyed),
-            }
-        }
-        Ok(FileDeletes { rows, keys, sequence_number: attached.sequence_number, _held: held })
+        Ok(FileDeletes { rows, _held: held })
+    }
+
+    /// The keys of one group.
+    pub(super) async fn key_set(&self, group: &KeyGroup) -> Result<Arc<Loaded>> {
+        self.cache.get(&group.key, || self.keys(group)).await
+    }
+
+    /// What was found under `key`, by `find` if need be.
+    pub(super) async fn found<F>(
+        &self,
+        key: &DeleteKey,
+        find: impl Fn() -> F,
+    ) -> Result<Arc<Loaded>>
+    where
+        F: Future<Output = Result<Loaded>> + Send,
+    {
+        self.cache.get(key, find).await
     }
 
     async fn rows(&self, attached: &Attached) -> Result<(Option<Arc<DeletedRows>>, Vec<Held>)> {
@@ -172,13 +152,13 @@ impl Loader {
         Ok(Loaded { deletes: Deletes::Keys(keys), memory })
     }
 
-    fn memory(&self) -> MemoryReservation {
+    pub(super) fn memory(&self) -> MemoryReservation {
         MemoryConsumer::new(CONSUMER).register(&self.pool)
     }
 }
 
 /// Keys of the cache are made of what its entries are made of.
-fn mixed_up() -> DataFusionError {
+pub(super) fn mixed_up() -> DataFusionError {
     let key = std::any::type_name::<DeleteKey>();
     Error::new(ErrorKind::Bug, format!("two kinds of deletes have the same {key}")).into()
 }

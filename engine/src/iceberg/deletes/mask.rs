@@ -1,42 +1,35 @@
 //! Which rows of a batch stay.
 
-use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, BooleanBufferBuilder};
 use datafusion::error::Result;
 use fjord_catalog::deletes::DeletedRows;
 
-use super::load::FileDeletes;
+use super::cache::{Deletes, Loaded};
+use super::load::{FileDeletes, mixed_up};
 
 /// The deletes of one data file against the batches that are read of it.
 #[derive(Debug)]
 pub(super) struct Mask {
     pub(super) deletes: FileDeletes,
-    /// Where in a batch the columns of each set of keys are.
-    pub(super) key_places: Vec<Vec<usize>>,
 }
 
 impl Mask {
-    /// The rows of `batch` that stay; `None` when all do. `row_numbers` say where in the file its
-    /// rows were, if deletes by position need it.
+    /// The rows with `numbers`, where in the file they are, that stay; `None` when all do. Those
+    /// that were `found` by key go like those that are named by position.
     pub(super) fn kept(
         &self,
-        batch: &RecordBatch,
-        row_numbers: Option<&Int64Array>,
+        numbers: &[i64],
+        found: &[Arc<Loaded>],
     ) -> Result<Option<BooleanArray>> {
-        let count = batch.num_rows();
-        let mut deleted = Deleted { rows: None, count };
-        if let (Some(rows), Some(numbers)) = (&self.deletes.rows, row_numbers) {
+        let mut deleted = Deleted { rows: None, count: numbers.len() };
+        if let Some(rows) = &self.deletes.rows {
             by_position(rows, numbers, &mut deleted);
         }
-        for (keys, places) in self.deletes.keys.iter().zip(&self.key_places) {
-            let columns = keys
-                .columns()
-                .iter()
-                .zip(places)
-                .map(|(column, place)| column.of_scan(batch.column(*place)))
-                .collect::<Result<Vec<ArrayRef>>>()?;
-            if let Some(set) = keys.set() {
-                set.find(&columns, self.deletes.sequence_number, |row| deleted.insert(row))?;
-            }
+        for found in found {
+            let Deletes::Found(rows) = &found.deletes else { return Err(mixed_up()) };
+            by_position(rows, numbers, &mut deleted);
         }
         Ok(deleted.rows.map(|mut kept| BooleanArray::new(kept.finish(), None)))
     }
@@ -60,8 +53,7 @@ impl Deleted {
     }
 }
 
-fn by_position(rows: &DeletedRows, numbers: &Int64Array, deleted: &mut Deleted) {
-    let numbers = numbers.values();
+fn by_position(rows: &DeletedRows, numbers: &[i64], deleted: &mut Deleted) {
     let ends = numbers.first().zip(numbers.last());
     let Some((Ok(first), Ok(last))) = ends.map(|(a, b)| (u64::try_from(*a), u64::try_from(*b)))
     else {
@@ -95,12 +87,11 @@ mod tests {
     fn kept(deleted: &[u64], numbers: Vec<i64>) -> Vec<i64> {
         let mut rows = DeletedRows::default();
         deleted.iter().for_each(|row| rows.insert(*row));
-        let numbers = Int64Array::from(numbers);
         let mut found = Deleted { rows: None, count: numbers.len() };
         by_position(&rows, &numbers, &mut found);
         let kept = found.rows.map(|mut kept| kept.finish());
         let stays = |at: usize| kept.as_ref().is_none_or(|kept| kept.value(at));
-        numbers.values().iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, n)| *n).collect()
+        numbers.iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, n)| *n).collect()
     }
 
     /// Hazard: positions are taken for those of the batch, or of rows without gaps.

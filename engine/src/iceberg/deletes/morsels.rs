@@ -11,12 +11,14 @@ use datafusion_datasource::morsel::{
     Morsel, MorselPlan, MorselPlanner, Morselizer, PendingMorselPlanner,
 };
 use fjord_catalog::deletes::DeletedRows;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::attach::Attached;
 use super::fallible::is_dynamic;
+use super::finder::{Finder, Finding};
 use super::load::{FileDeletes, Loader};
+use super::mask::Mask;
 use super::masked::{MaskedRead, MaskedSource};
 
 /// Runs of deleted rows that are skipped by selecting the others have at least so many rows to
@@ -26,7 +28,7 @@ const SELECTION_ROWS_MIN: u64 = 2_000;
 /// What the files of a scan share to read their deletes.
 #[derive(Debug)]
 pub(in crate::iceberg) struct ScanDeletes {
-    pub(in crate::iceberg) loader: Loader,
+    pub(in crate::iceberg) loader: Arc<Loader>,
     /// Reads every column of the table, and those that only deletes need.
     pub(in crate::iceberg) whole: ParquetSource,
 }
@@ -37,6 +39,7 @@ pub(in crate::iceberg) struct ScanDeletes {
 /// file ─┬ no deletes ──────────────────────────────────────────► inner
 ///       └ deletes ─ load ─┬ long runs by position ─ selection ─► inner
 ///                         └ scattered, or by keys ─────────────► masked
+///                                           └ positions, found once for each row group
 /// ```
 #[derive(Debug)]
 pub(in crate::iceberg) struct DeletingMorselizer {
@@ -99,17 +102,22 @@ impl Shared {
         deletes: FileDeletes,
     ) -> Result<Box<dyn MorselPlanner>> {
         let rows = attached.rows;
+        let by_key = !attached.equality.is_empty();
         match &deletes.rows {
-            None if deletes.keys.is_empty() => return self.inner.plan_file(file),
-            Some(deleted) if deletes.keys.is_empty() && self.selects(deleted, rows)? => {
+            None if !by_key => return self.inner.plan_file(file),
+            Some(deleted) if !by_key && self.selects(deleted, rows)? => {
                 let selection = ParquetRowSelection::new(selection(deleted, rows));
                 file.extensions.insert(selection);
                 return self.inner.plan_file(file);
             }
             _ => {}
         }
-        let (masked, read) = self.masked.of_file(deletes)?;
-        file.statistics = attached.with_fixed(file.statistics.take());
+        let finder = by_key.then(|| {
+            let loader = Arc::clone(&self.deletes.loader);
+            let opening = Arc::clone(&self.masked.opening);
+            Arc::new(Finder::new(loader, opening, &file, attached))
+        });
+        let (masked, read) = self.masked.of_file(Mask { deletes }, finder)?;
         let inner = masked.plan_file(file)?;
         Ok(Box::new(MaskedPlanner { inner, read: Arc::new(read) }))
     }
@@ -195,7 +203,20 @@ struct MaskedMorsel {
 impl Morsel for MaskedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
         let Self { inner, read } = *self;
-        inner.into_stream().map(move |batch| read.apply(&batch?)).boxed()
+        let batches = inner.into_stream();
+        let Some(finder) = read.finder() else {
+            return batches.map(move |batch| read.apply(&batch?, &[])).boxed();
+        };
+        let finding = Finding::new(Arc::clone(finder));
+        let masked = stream::try_unfold((batches, finding), move |(mut batches, mut finding)| {
+            let read = Arc::clone(&read);
+            async move {
+                let Some(batch) = batches.try_next().await? else { return Ok(None) };
+                let found = finding.of_rows(read.numbers(&batch)).await?;
+                Ok(Some((read.apply(&batch, &found)?, (batches, finding))))
+            }
+        });
+        masked.boxed()
     }
 }
 

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
 use datafusion_proto::protobuf;
+use datafusion_proto_common::protobuf_common;
 use fjord_catalog::storage::Storage;
 
 use super::attach::{Attached, KeyGroup, StoredDeletes};
@@ -29,8 +32,8 @@ pub(in crate::iceberg) struct StoredMessage {
     records: u64,
     #[prost(bool, tag = "6")]
     names_one: bool,
-    #[prost(string, tag = "7")]
-    key: String,
+    #[prost(bytes = "vec", tag = "7")]
+    key: Vec<u8>,
 }
 
 /// One column of equality deletes.
@@ -61,8 +64,8 @@ pub(in crate::iceberg) struct KeyGroupMessage {
     columns: Vec<KeyColumnMessage>,
     #[prost(message, repeated, tag = "2")]
     files: Vec<KeyFileMessage>,
-    #[prost(string, tag = "3")]
-    key: String,
+    #[prost(bytes = "vec", tag = "3")]
+    key: Vec<u8>,
 }
 
 /// The deletes of one data file; files and groups by their places in [`DeletesMessage`].
@@ -80,6 +83,17 @@ pub(in crate::iceberg) struct AttachedMessage {
     positions: Vec<u32>,
     #[prost(uint32, repeated, tag = "6")]
     equality: Vec<u32>,
+    #[prost(message, repeated, tag = "7")]
+    fixed: Vec<FixedMessage>,
+}
+
+/// A column that only deletes need, by its place, and the value that the file's partition fixes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct FixedMessage {
+    #[prost(uint64, tag = "1")]
+    column: u64,
+    #[prost(message, optional, tag = "2")]
+    value: Option<protobuf_common::ScalarValue>,
 }
 
 /// What the data files of a scan share.
@@ -114,6 +128,7 @@ impl DeletesEncoder {
             vector,
             positions,
             equality,
+            fixed: attached.fixed.iter().map(fixed).collect::<Result<_>>()?,
         })
     }
 
@@ -133,7 +148,7 @@ impl DeletesEncoder {
             range_end: file.range.as_ref().map(|range| range.end),
             records: file.records,
             names_one: file.names_one,
-            key: file.key.text().to_owned(),
+            key: file.key.as_bytes().to_vec(),
         });
         self.stored.insert(Arc::as_ptr(file), place);
         Ok(place)
@@ -150,7 +165,7 @@ impl DeletesEncoder {
             files.push(KeyFileMessage { stored, sequence_number: *sequence_number });
         }
         let place = place(self.message.groups.len())?;
-        let key = group.key.text().to_owned();
+        let key = group.key.as_bytes().to_vec();
         self.message.groups.push(KeyGroupMessage { columns, files, key });
         self.groups.insert(Arc::as_ptr(group), place);
         Ok(place)
@@ -164,7 +179,7 @@ fn place(length: usize) -> Result<u32> {
 
 fn key_column(column: &KeyColumn) -> Result<KeyColumnMessage> {
     let stored = Schema::new(vec![Arc::clone(&column.stored)]);
-    let stored = (&stored).try_into().map_err(datafusion::error::DataFusionError::from)?;
+    let stored = (&stored).try_into().map_err(DataFusionError::from)?;
     Ok(KeyColumnMessage {
         column: column.column as u64,
         path: column.path().iter().map(|at| *at as u64).collect(),
@@ -195,7 +210,7 @@ impl DecodedDeletes {
                     range,
                     records: file.records,
                     names_one: file.names_one,
-                    key: DeleteKey::new(file.key.clone()),
+                    key: decoded_key(&file.key)?,
                 }))
             })
             .collect::<Result<Vec<_>>>()?;
@@ -209,7 +224,7 @@ impl DecodedDeletes {
                     .iter()
                     .map(|file| Ok((at(&stored, file.stored)?, file.sequence_number)))
                     .collect::<Result<_>>()?;
-                Ok(Arc::new(KeyGroup { columns, files, key: DeleteKey::new(group.key.clone()) }))
+                Ok(Arc::new(KeyGroup { columns, files, key: decoded_key(&group.key)? }))
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { stored, groups })
@@ -227,8 +242,7 @@ impl DecodedDeletes {
             vector,
             positions: positions.collect::<Result<_>>()?,
             equality: equality.collect::<Result<_>>()?,
-            // A file with any is not sent: see `Attached::is_carried`.
-            fixed: Vec::new(),
+            fixed: message.fixed.iter().map(decoded_fixed).collect::<Result<_>>()?,
         })
     }
 }
@@ -238,10 +252,27 @@ fn at<T>(all: &[Arc<T>], place: u32) -> Result<Arc<T>> {
     found.cloned().ok_or_else(|| Error::new(ErrorKind::Corrupt, "a scan names deletes it lacks"))
 }
 
+fn fixed((column, value): &(usize, ScalarValue)) -> Result<FixedMessage> {
+    let value = value.try_into().map_err(DataFusionError::from)?;
+    Ok(FixedMessage { column: *column as u64, value: Some(value) })
+}
+
+fn decoded_fixed(message: &FixedMessage) -> Result<(usize, ScalarValue)> {
+    let lacking = || Error::new(ErrorKind::Corrupt, "a scan names a fixed column it lacks");
+    let value = message.value.as_ref().ok_or_else(lacking)?;
+    let value = value.try_into().map_err(DataFusionError::from)?;
+    Ok((usize::try_from(message.column).map_err(|_| lacking())?, value))
+}
+
+fn decoded_key(bytes: &[u8]) -> Result<DeleteKey> {
+    DeleteKey::from_bytes(bytes)
+        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a scan names deletes by no key"))
+}
+
 fn decoded_column(message: &KeyColumnMessage) -> Result<KeyColumn> {
     let lacking = || Error::new(ErrorKind::Corrupt, "a scan names a key column it lacks");
     let stored = message.stored.as_ref().ok_or_else(lacking)?;
-    let stored: Schema = stored.try_into().map_err(datafusion::error::DataFusionError::from)?;
+    let stored: Schema = stored.try_into().map_err(DataFusionError::from)?;
     let field: FieldRef = stored.fields().first().cloned().ok_or_else(lacking)?;
     let index = |at: u64| usize::try_from(at).map_err(|_| lacking());
     let path = message.path.iter().map(|at| index(*at)).collect::<Result<_>>()?;

@@ -8,6 +8,7 @@ use fjord_catalog::references::ReferenceChange;
 use fjord_catalog::spec::{Literal, Transform, Type};
 use sqlparser::ast::Query;
 
+use crate::error::{Error, Result};
 use crate::foreign::SecretReference;
 use crate::sql::literal::WrittenLiteral;
 
@@ -159,6 +160,24 @@ pub struct CreateTableStatement {
     pub query: Option<QueryText>,
     /// CTAS: `false` for `WITH NO DATA`.
     pub with_data: bool,
+}
+
+impl CreateTableStatement {
+    /// The names that a query's columns are given, of which it has `columns`; none where it keeps
+    /// its own.
+    ///
+    /// # Errors
+    /// Where there are more or fewer.
+    pub(crate) fn names_of(&self, columns: usize) -> Result<&[String]> {
+        let names = &self.column_names;
+        if names.is_empty() || names.len() == columns {
+            return Ok(names);
+        }
+        Err(Error::invalid(format!(
+            "{} column names are given and the query yields {columns} columns",
+            names.len()
+        )))
+    }
 }
 
 /// `CREATE VIEW`.

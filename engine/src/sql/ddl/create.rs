@@ -37,9 +37,8 @@ pub async fn plan_create(
     query: Option<&ArrowSchema>,
 ) -> Result<Creation> {
     let mut target = scope.resolve_new(&statement.name)?;
-    // The schema's stored spelling, and its location.
-    let (namespace, namespace_properties) =
-        target.catalog.metastore().load_namespace(&target.name.namespace).await?;
+    // The schema's stored spelling.
+    let (namespace, _) = target.catalog.metastore().load_namespace(&target.name.namespace).await?;
     target.name = TableName::new(namespace, target.name.name)?;
     if let Some(skipped) = check_taken(statement, &target).await? {
         return Ok(Creation::Skipped(skipped));
@@ -47,18 +46,12 @@ pub async fn plan_create(
     let likes = like_sources(statement, scope).await?;
     let shape = Shape::of(statement, &likes, query)
         .map_err(|e| Error::new(e.kind(), format!("table \"{target}\": {e}")).with_source(e))?;
-    let location = statement.location.clone().or_else(|| {
-        namespace_properties.get("location").map(|base| {
-            let unique = uuid::Uuid::new_v4().simple().to_string();
-            format!("{}/{}-{}", base.trim_end_matches('/'), target.name.name, &unique[..8])
-        })
-    });
     let create = CreateTable {
         name: target.name.clone(),
         schema: shape.schema,
         partition_spec: shape.partition_spec,
         sort_order: shape.sort_order,
-        location,
+        location: statement.location.clone(),
         properties: shape.properties,
         format_version: shape.format_version,
         mode: match statement.if_taken {
@@ -237,17 +230,8 @@ fn query_fields(
     let schema = to_iceberg_schema(query, version)?;
     let mut fields: Vec<NestedField> =
         schema.as_struct().fields().iter().map(|f| NestedField::clone(f)).collect();
-    if statement.column_names.is_empty() {
-        return Ok(fields);
-    }
-    if statement.column_names.len() != fields.len() {
-        return Err(Error::invalid(format!(
-            "{} column names are given and the query yields {} columns",
-            statement.column_names.len(),
-            fields.len()
-        )));
-    }
-    for (field, name) in fields.iter_mut().zip(&statement.column_names) {
+    let count = fields.len();
+    for (field, name) in fields.iter_mut().zip(statement.names_of(count)?) {
         field.name.clone_from(name);
     }
     Ok(fields)

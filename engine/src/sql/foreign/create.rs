@@ -96,17 +96,8 @@ fn query_fields(statement: &CreateTableStatement, query: &ArrowSchema) -> Result
         // What a query yields of a column that is never NULL may yet become so in the table.
         .map(|f| Field::new(f.name(), f.data_type().clone(), true).with_metadata(kept(f)))
         .collect();
-    if statement.column_names.is_empty() {
-        return Ok(fields);
-    }
-    if statement.column_names.len() != fields.len() {
-        return Err(Error::invalid(format!(
-            "{} column names are given and the query yields {} columns",
-            statement.column_names.len(),
-            fields.len()
-        )));
-    }
-    for (field, name) in fields.iter_mut().zip(&statement.column_names) {
+    let count = fields.len();
+    for (field, name) in fields.iter_mut().zip(statement.names_of(count)?) {
         field.set_name(name);
     }
     Ok(fields)

@@ -6,7 +6,6 @@ use datafusion::execution::TaskContext;
 use fjord_connectors::codec::RemoteDatabase;
 use fjord_connectors::connector::{Connector, Connectors};
 
-use super::catalogs;
 use crate::foreign::catalog::ForeignCatalog;
 use crate::services::Services;
 
@@ -58,8 +57,36 @@ impl Services {
     }
 
     fn look_for_kept(&self) {
-        if let Err(error) = catalogs::refresh_kept(self) {
+        if let Err(error) = self.refresh_kept() {
             tracing::warn!(%error, "the kept catalogs cannot be read");
         }
+    }
+
+    /// Takes over what statements have made, changed and dropped in other processes meanwhile.
+    /// Connections of what is gone end with the queries that use them.
+    ///
+    /// # Errors
+    /// Where the definitions cannot be read.
+    fn refresh_kept(&self) -> crate::error::Result<()> {
+        let Some(home) = self.databases.home.as_deref() else { return Ok(()) };
+        // Whoever mounts now knows what is kept.
+        let Ok(_turn) = self.mounting.try_lock() else { return Ok(()) };
+        // Those that were made are mounted by asking for all; read before what is kept, so that
+        // none that is made just now looks dropped.
+        let mounted = self.foreign_catalogs();
+        let kept = home.definitions()?;
+        for mounted in mounted {
+            // One of the configuration has none, and comes first.
+            let Some(known) = mounted.definition() else { continue };
+            match kept.iter().find(|kept| kept.name.eq_ignore_ascii_case(&known.name)) {
+                None => drop(self.exchange_foreign(mounted.name(), None)),
+                Some(now) if now != known => {
+                    let changed = self.databases.open_kept(now.clone());
+                    drop(self.exchange_foreign(mounted.name(), Some(changed)));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -424,6 +424,27 @@ async fn what_was_made_before_is_there_after_a_restart_and_a_broken_one_says_why
     assert_eq!(count(&s, "SELECT * FROM other.public.orders").await, 3);
 }
 
+/// Two engines share a home as two processes share a data directory.
+#[tokio::test]
+async fn a_catalog_that_another_process_makes_is_there_when_it_is_named() {
+    let f = unmounted().await;
+    let databases = Databases {
+        kinds: vec![Arc::new(MemoryKind(f.database.clone()))],
+        home: Some(Arc::clone(&f.home) as Arc<dyn CatalogHome>),
+        ..Databases::default()
+    };
+    let other = lake_with(databases).await;
+    let s = other.session();
+    let e = fails(&s, "SELECT * FROM sales.public.orders").await;
+    assert_eq!(e.kind(), ErrorKind::NotFound, "{e}");
+    rows(&f.session, CREATE).await;
+    assert_eq!(count(&s, "SELECT * FROM sales.public.orders").await, 3);
+    rows(&f.session, "CREATE CATALOG listed USING memory").await;
+    assert!(text(&s, "SHOW CATALOGS").await.contains("listed"));
+    let e = fails(&s, "CREATE CATALOG listed USING memory").await;
+    assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}");
+}
+
 /// A database that is down leaves other catalogs and listings usable.
 #[tokio::test]
 async fn a_database_that_is_down_or_silent_hides_nothing_else() {
@@ -541,13 +562,13 @@ async fn a_plan_that_runs_twice_reads_a_database_twice() {
     let statement = s.parse("SELECT * FROM sales.public.branch_codes").unwrap().remove(0);
     let planned = s.plan(&statement, Default::default()).await.unwrap();
     for _ in 0..2 {
-        let ran = planned.execute(None).unwrap().stream.try_collect::<Vec<_>>().await.unwrap();
+        let ran = planned.execute(None).await.unwrap().stream.try_collect::<Vec<_>>().await.unwrap();
         assert_eq!(ran.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     }
     run(s, "INSERT INTO sales.public.branch_codes VALUES (6)").await.unwrap();
     let options =
         crate::session::StatementOptions { pins: Some(planned.pins()), ..Default::default() };
     let again = s.plan(&statement, options).await.unwrap();
-    let ran = again.execute(None).unwrap().stream.try_collect::<Vec<_>>().await.unwrap();
+    let ran = again.execute(None).await.unwrap().stream.try_collect::<Vec<_>>().await.unwrap();
     assert_eq!(ran.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
 }
