@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::runtime::SpawnedTask;
 use fjord_connectors::connector::{Connector, ConnectorKind, ConnectorOptions, Secret};
 use fjord_connectors::postgres::Postgres;
 use fjord_engine::cluster::{ClusterOptions, Registration, remote_stages};
@@ -178,7 +179,8 @@ async fn federated_queries_answer_alike_on_two_workers_and_without() {
     measured(&format!(
         "{spread} of {all} federated queries ran on workers, {scans} with their scans"
     ));
-    assert!(spread * 10 >= all * 8, "{spread} of {all}");
+    // The others are of a single task, or use the value of a subquery.
+    assert!(spread * 3 >= all * 2, "{spread} of {all}");
     assert!(scans * 2 > all, "{scans} of {all}");
 }
 
@@ -270,7 +272,13 @@ fn a_catalog_that_a_statement_made_is_known_to_workers_of_the_same_directory() {
     let secret = |command: &mut Command| {
         command.env("SALES_PASSWORD", &password).env("OTHER_PASSWORD", &password);
     };
-    let server = ServerProcess::start(directory.path(), secret).unwrap();
+    let config = directory.path().join("server.toml");
+    std::fs::write(&config, "[cluster]\ntask_bytes = 64\n").unwrap();
+    let server = ServerProcess::start(directory.path(), |command| {
+        secret(command);
+        command.arg("--config").arg(&config);
+    });
+    let server = server.unwrap();
     let _workers: Vec<WorkerProcess> = (0..2)
         .map(|i| {
             WorkerProcess::start_with(directory.path(), &format!("w{i}"), |command| {
@@ -322,4 +330,64 @@ fn a_catalog_that_a_statement_made_is_known_to_workers_of_the_same_directory() {
     until("the other catalog", &renamed, &|found| {
         found.contains("Stage 1") && found.contains("RemoteSqlExec")
     });
+}
+
+/// A relation whose every row takes a while.
+const SLOW: &str = "CREATE VIEW slow AS SELECT id, (SELECT 1 FROM pg_sleep(0.01 + 0 * id)) AS one FROM events WHERE id <= 400";
+const ASKED_SLOWLY: &str =
+    "SELECT count(*), sum(s.one), sum(f.g) FROM sales.public.slow s JOIN facts f ON s.id = f.k";
+const IN_IT: &str = "FROM pg_stat_activity WHERE datname = current_database() \
+     AND application_name = 'fjord' AND query LIKE 'COPY%slow%' AND state = 'active'";
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}: not within 20 s");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_or_a_connection_that_is_lost_costs_no_row_of_a_database() {
+    let Some(database) = postgres() else { return };
+    database.sql(SLOW).unwrap();
+    let password = database.password().expose().to_owned();
+    let mut workers = Workers::start_with(3, |_, c| configured(&database, &password, c)).unwrap();
+    let lake = lake(&database, workers.options()).await;
+    let count = |what: &str| -> usize {
+        database.sql(&format!("SELECT count(*) {what}")).unwrap().parse().unwrap()
+    };
+    let asking = || {
+        let session = lake.session();
+        SpawnedTask::spawn(async move { ask(&session, ASKED_SLOWLY).await })
+    };
+    let (expected, stages) = asking().join().await.unwrap().unwrap();
+    assert!(stages > 0, "nothing ran on workers");
+
+    // The database ends the connection: an error of the database, which no other attempt follows.
+    let asked = asking();
+    until("the scan", || count(IN_IT) > 0);
+    database.sql(&format!("SELECT pg_terminate_backend(pid) {IN_IT}")).unwrap();
+    let e = asked.join().await.unwrap().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
+    assert!(e.to_string().contains("sales") && !e.to_string().contains("worker was lost"), "{e}");
+
+    // Nobody waits any more: the database is told to stop.
+    let asked = asking();
+    until("the scan", || count(IN_IT) > 0);
+    drop(asked);
+    let begun = Instant::now();
+    until("the end of the scan", || count(IN_IT) == 0);
+    measured(&format!("a query was given up: its scan ended after {:?}", begun.elapsed()));
+
+    // The workers go one after the other, the one that reads among them: the scan begins anew.
+    for left in [2, 1] {
+        let asked = asking();
+        until("the scan", || count(IN_IT) > 0);
+        workers.processes()[left].kill().unwrap();
+        match asked.join().await.unwrap() {
+            Ok((found, _)) => assert_eq!(found, expected),
+            Err(e) => assert!(e.is_retryable(), "{e}"),
+        }
+    }
 }

@@ -130,7 +130,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let running = errands.begin(&mut headers);
         let switch = errands.find(&headers).unwrap().switch();
-        let answer = running.until_end_of(Body::empty());
+        let answer = running.until_end_of(Body::new("more".to_owned()));
         switch.go_on().unwrap();
         drop(answer);
         assert!(switch.go_on().unwrap_err().to_string().contains("coordinator"));

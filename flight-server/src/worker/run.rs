@@ -104,7 +104,6 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
             .max_concurrent_streams(STREAMS_MAX)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES * 2)
-            .tcp_nodelay(true)
             .add_service(service)
             .serve_with_incoming_shutdown(connections, told(stopped))
             .await
