@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use fjord_catalog::deletes::{DeletedRows, write_vector};
+use fjord_catalog::error::ErrorKind;
 use fjord_catalog::faults::commit_delete_files;
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::plan_files::PlannedFile;
@@ -26,6 +27,9 @@ const ONE_IN: u64 = 100;
 /// The columns by which rows are deleted by key.
 const KEYS: [&str; 2] = ["l_orderkey", "l_linenumber"];
 
+/// How many keys were deleted, once all is there.
+const KEYS_PROPERTY: &str = "bench.deleted-keys";
+
 /// Ids of snapshots of one table.
 #[derive(Debug)]
 pub struct Deleted {
@@ -37,6 +41,27 @@ pub struct Deleted {
     pub vectors: i64,
     /// Some rows, by equality deletes of two columns.
     pub keys: i64,
+}
+
+/// The snapshots of an earlier run, if it came to its end with as many keys.
+pub async fn known(lake: &BenchLake, keys: usize) -> Result<Option<Deleted>> {
+    let name = TableName::new(Namespace::new(["default"])?, "lineitem")?;
+    let table = match lake.catalog().load_table(&name).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        table => table?,
+    };
+    let mut snapshots: Vec<_> = table.metadata().snapshots().collect();
+    snapshots.sort_by_key(|snapshot| snapshot.sequence_number());
+    let [clean, positions, by_key, vectors] = snapshots[..] else { return Ok(None) };
+    if table.metadata().properties().get(KEYS_PROPERTY) != Some(&keys.to_string()) {
+        return Ok(None);
+    }
+    Ok(Some(Deleted {
+        clean: clean.snapshot_id(),
+        positions: positions.snapshot_id(),
+        vectors: vectors.snapshot_id(),
+        keys: by_key.snapshot_id(),
+    }))
 }
 
 /// Commits the deletes, each kind on top of the clean snapshot.
@@ -57,11 +82,14 @@ pub async fn prepare(lake: &BenchLake, keys: usize) -> Result<Deleted> {
             _ => vec![TableUpdate::UpgradeFormatVersion { format_version: FormatVersion::V3 }],
         })
     };
+    let updates = [(KEYS_PROPERTY.to_owned(), keys.to_string())].into();
+    let done = TableUpdate::SetProperties { updates };
     let positions = commit(lake, &table, clean, &positions).await?;
     let keys = commit(lake, &table, clean, &equality).await?;
     catalog.commit_metadata(&name, upgrade).await?;
     let vectors = vector_files(&table, &plan.files)?;
     let vectors = commit(lake, &table, clean, &vectors).await?;
+    catalog.commit_metadata(&name, |_| Ok(vec![done.clone()])).await?;
     Ok(Deleted { clean, positions, vectors, keys })
 }
 
