@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::NullBufferBuilder;
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
-    Float64Builder, Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder,
-    ListArray, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder,
+    IntervalMonthDayNanoBuilder, ListArray, PrimitiveBuilder, StringArray, StringBuilder,
+    Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{Field, IntervalMonthDayNano};
+use arrow::datatypes::{ArrowPrimitiveType, Field, IntervalMonthDayNano};
 use arrow::error::ArrowError;
 
 use super::numeric::Numeric;
@@ -46,18 +47,34 @@ pub(super) enum Decoder {
     Int64(Int64Builder),
     Float32(Float32Builder),
     Float64(Float64Builder),
-    Decimal { builder: Decimal128Builder, precision: u8, scale: i8 },
+    Decimal {
+        builder: Decimal128Builder,
+        precision: u8,
+        scale: i8,
+    },
     NumericInt64(Int64Builder),
     NumericText(StringBuilder),
-    Text(StringBuilder),
+    /// Its bytes; that they are UTF-8 is seen when all are there.
+    Text(BinaryBuilder),
     Jsonb(StringBuilder),
     Bytes(BinaryBuilder),
-    Date { builder: Date32Builder, infinite_is_null: bool },
-    Timestamp { builder: TimestampMicrosecondBuilder, infinite_is_null: bool },
+    Date {
+        builder: Date32Builder,
+        infinite_is_null: bool,
+    },
+    Timestamp {
+        builder: TimestampMicrosecondBuilder,
+        infinite_is_null: bool,
+    },
     Time(Time64MicrosecondBuilder),
     Interval(IntervalMonthDayNanoBuilder),
     Uuid(StringBuilder),
-    List { items: Box<Decoder>, item: Wire, offsets: Vec<i32>, valid: NullBufferBuilder },
+    List {
+        items: Box<Decoder>,
+        item: Wire,
+        offsets: Vec<i32>,
+        valid: NullBufferBuilder,
+    },
 }
 
 fn fixed<const N: usize>(field: &[u8]) -> Result<[u8; N], Refusal> {
@@ -84,7 +101,7 @@ impl Decoder {
             },
             Wire::NumericInt64 => Self::NumericInt64(Int64Builder::with_capacity(rows)),
             Wire::NumericText => Self::NumericText(StringBuilder::new()),
-            Wire::Text => Self::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Wire::Text => Self::Text(BinaryBuilder::with_capacity(rows, rows * 16)),
             Wire::Jsonb => Self::Jsonb(StringBuilder::new()),
             Wire::Bytes => Self::Bytes(BinaryBuilder::new()),
             Wire::Date { infinite_is_null } => Self::Date {
@@ -117,10 +134,8 @@ impl Decoder {
             Self::Float32(b) => b.append_null(),
             Self::Float64(b) => b.append_null(),
             Self::Decimal { builder, .. } => builder.append_null(),
-            Self::NumericText(b) | Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => {
-                b.append_null()
-            }
-            Self::Bytes(b) => b.append_null(),
+            Self::NumericText(b) | Self::Jsonb(b) | Self::Uuid(b) => b.append_null(),
+            Self::Bytes(b) | Self::Text(b) => b.append_null(),
             Self::Date { builder, .. } => builder.append_null(),
             Self::Timestamp { builder, .. } => builder.append_null(),
             Self::Time(b) => b.append_null(),
@@ -164,12 +179,11 @@ impl Decoder {
                 b.append_value(i64::try_from(value).map_err(|_| Refusal::value(value))?);
             }
             Self::NumericText(b) => b.append_value(Numeric::try_new(field)?.to_text()?),
-            Self::Text(b) => b.append_value(text(field)?),
             Self::Jsonb(b) => match field.split_first() {
                 Some((1, json)) => b.append_value(text(json)?),
                 _ => return Err(Refusal::Malformed),
             },
-            Self::Bytes(b) => b.append_value(field),
+            Self::Bytes(b) | Self::Text(b) => b.append_value(field),
             Self::Date { builder, infinite_is_null } => {
                 append_date(builder, i32::from_be_bytes(fixed(field)?), *infinite_is_null)?;
             }
@@ -195,24 +209,23 @@ impl Decoder {
         Ok(())
     }
 
-    /// The column so far; what is appended next begins a new one.
+    /// The column so far; what is appended next begins a new one, for which there is as much room.
     pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Bool(b) => Arc::new(b.finish()),
-            Self::Int16(b) => Arc::new(b.finish()),
-            Self::Int32(b) => Arc::new(b.finish()),
-            Self::Int64(b) | Self::NumericInt64(b) => Arc::new(b.finish()),
-            Self::Float32(b) => Arc::new(b.finish()),
-            Self::Float64(b) => Arc::new(b.finish()),
-            Self::Decimal { builder, .. } => Arc::new(builder.finish()),
-            Self::NumericText(b) | Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => {
-                Arc::new(b.finish())
-            }
-            Self::Bytes(b) => Arc::new(b.finish()),
-            Self::Date { builder, .. } => Arc::new(builder.finish()),
-            Self::Timestamp { builder, .. } => Arc::new(builder.finish()),
-            Self::Time(b) => Arc::new(b.finish()),
-            Self::Interval(b) => Arc::new(b.finish()),
+            Self::Int16(b) => primitive(b),
+            Self::Int32(b) => primitive(b),
+            Self::Int64(b) | Self::NumericInt64(b) => primitive(b),
+            Self::Float32(b) => primitive(b),
+            Self::Float64(b) => primitive(b),
+            Self::Decimal { builder, .. } => primitive(builder),
+            Self::NumericText(b) | Self::Jsonb(b) | Self::Uuid(b) => Arc::new(b.finish()),
+            Self::Text(b) => Arc::new(StringArray::try_from_binary(bytes(b))?),
+            Self::Bytes(b) => Arc::new(bytes(b)),
+            Self::Date { builder, .. } => primitive(builder),
+            Self::Timestamp { builder, .. } => primitive(builder),
+            Self::Time(b) => primitive(b),
+            Self::Interval(b) => primitive(b),
             Self::List { items, item, offsets, valid } => {
                 let field = Arc::new(Field::new_list_field(item.data_type(), true));
                 let offsets = OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into());
@@ -220,6 +233,20 @@ impl Decoder {
             }
         })
     }
+}
+
+fn primitive<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>) -> ArrayRef {
+    let array = builder.finish();
+    let next = PrimitiveBuilder::with_capacity(array.len());
+    *builder = next.with_data_type(array.data_type().clone());
+    Arc::new(array)
+}
+
+fn bytes(builder: &mut BinaryBuilder) -> BinaryArray {
+    let array = builder.finish();
+    let size = array.value_data().len();
+    *builder = BinaryBuilder::with_capacity(array.len(), size + size / 8);
+    array
 }
 
 fn append_date(b: &mut Date32Builder, days: i32, infinite_is_null: bool) -> Result<(), Refusal> {

@@ -11,6 +11,18 @@ const INFINITE: u16 = 0xD000;
 const MINUS_INFINITE: u16 = 0xF000;
 const BASE: i128 = 10_000;
 const BASE_DIGITS: i32 = 4;
+/// Groups whose digits fit in 64 bits.
+const SMALL_GROUPS: usize = 4;
+/// The powers of ten that fit in 64 bits.
+const TENS: [u64; 20] = {
+    let mut tens = [1; 20];
+    let mut power = 1;
+    while power < tens.len() {
+        tens[power] = tens[power - 1] * 10;
+        power += 1;
+    }
+    tens
+};
 
 /// A value as it is sent.
 pub(super) struct Numeric<'a> {
@@ -60,6 +72,16 @@ impl<'a> Numeric<'a> {
             return Err(Refusal::value(special));
         }
         let misfit = || Refusal::value(self.to_text().unwrap_or_default());
+        let signed = |value: i128| match self.sign {
+            POSITIVE => Ok(value),
+            NEGATIVE => Ok(-value),
+            _ => Err(Refusal::Malformed),
+        };
+        if let Some(value) = self.small(scale)
+            && TENS.get(usize::from(precision)).is_none_or(|end| value < *end)
+        {
+            return signed(value.into());
+        }
         let mut value: i128 = 0;
         // The power of ten that the last group stands for.
         let mut power = (self.weight + 1) * BASE_DIGITS + i32::from(scale);
@@ -94,10 +116,25 @@ impl<'a> Numeric<'a> {
         if value >= 10_i128.pow(u32::from(precision)) {
             return Err(misfit());
         }
-        match self.sign {
-            POSITIVE => Ok(value),
-            NEGATIVE => Ok(-value),
-            _ => Err(Refusal::Malformed),
+        signed(value)
+    }
+
+    /// The same without its sign for most values there are: few digits, none of them lost.
+    fn small(&self, scale: i8) -> Option<u64> {
+        let groups = self.digits.len() / 2;
+        if groups > SMALL_GROUPS {
+            return None;
+        }
+        let value = self.groups().fold(0, |value, group| value * BASE as u64 + u64::from(group));
+        // The power of ten that the last group stands for.
+        let power = (self.weight + 1 - groups as i32) * BASE_DIGITS + i32::from(scale);
+        if value == 0 {
+            return Some(0);
+        }
+        let by = *TENS.get(power.unsigned_abs() as usize)?;
+        match power {
+            0.. => value.checked_mul(by),
+            _ => (value % by == 0).then_some(value / by),
         }
     }
 
@@ -137,5 +174,43 @@ impl<'a> Numeric<'a> {
             text.push_str(&fraction);
         }
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Numeric;
+
+    /// A value as it is sent.
+    fn sent(weight: i16, sign: u16, scale: u16, groups: &[u16]) -> Vec<u8> {
+        let head = [groups.len() as u16, weight.cast_unsigned(), sign, scale];
+        head.iter().chain(groups).flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn few_digits_and_many_give_the_same_value() {
+        // The power of the base, groups, precision, scale, and the digits without a point.
+        let cases: [(i16, &[u16], u8, i8, Option<i128>); 12] = [
+            (1, &[2, 1168, 2300], 15, 2, Some(2_116_823)),
+            (0, &[5], 15, 2, Some(500)),
+            (-1, &[400], 15, 2, Some(4)),
+            (-1, &[450], 15, 2, None),
+            (0, &[], 15, 2, Some(0)),
+            (3, &[1], 38, 9, Some(1_000_000_000_000_000_000_000)),
+            (3, &[9999, 9999, 9999, 9999], 16, 0, Some(9_999_999_999_999_999)),
+            (3, &[9999, 9999, 9999, 9999], 15, 0, None),
+            (3, &[9999, 9999, 9999, 9999], 38, 4, Some(99_999_999_999_999_990_000)),
+            (4, &[1, 0, 0, 0, 1], 20, 0, Some(10_000_000_000_000_001)),
+            (-4, &[1], 38, 16, Some(1)),
+            (-5, &[1], 38, 16, None),
+        ];
+        for (weight, groups, precision, scale, expected) in cases {
+            for (sign, factor) in [(0, 1), (0x4000, -1)] {
+                let bytes = sent(weight, sign, 0, groups);
+                let found = Numeric::try_new(&bytes).unwrap().to_decimal(precision, scale).ok();
+                assert_eq!(found, expected.map(|v| v * factor), "{weight} {groups:?} {scale}");
+            }
+        }
+        assert!(Numeric::try_new(&sent(0, 0x1234, 0, &[1])).unwrap().to_decimal(5, 0).is_err());
     }
 }
