@@ -181,6 +181,9 @@ impl<'a> Numeric<'a> {
 mod tests {
     use super::Numeric;
 
+    /// The power of the base, groups, precision, scale, and the digits without a point.
+    type Case = (i16, &'static [u16], u8, i8, Option<i128>);
+
     /// A value as it is sent.
     fn sent(weight: i16, sign: u16, scale: u16, groups: &[u16]) -> Vec<u8> {
         let head = [groups.len() as u16, weight.cast_unsigned(), sign, scale];
@@ -189,8 +192,7 @@ mod tests {
 
     #[test]
     fn few_digits_and_many_give_the_same_value() {
-        // The power of the base, groups, precision, scale, and the digits without a point.
-        let cases: [(i16, &[u16], u8, i8, Option<i128>); 12] = [
+        let cases: [Case; 12] = [
             (1, &[2, 1168, 2300], 15, 2, Some(2_116_823)),
             (0, &[5], 15, 2, Some(500)),
             (-1, &[400], 15, 2, Some(4)),

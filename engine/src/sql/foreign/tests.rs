@@ -562,7 +562,8 @@ async fn a_plan_that_runs_twice_reads_a_database_twice() {
     let statement = s.parse("SELECT * FROM sales.public.branch_codes").unwrap().remove(0);
     let planned = s.plan(&statement, Default::default()).await.unwrap();
     for _ in 0..2 {
-        let ran = planned.execute(None).await.unwrap().stream.try_collect::<Vec<_>>().await.unwrap();
+        let ran =
+            planned.execute(None).await.unwrap().stream.try_collect::<Vec<_>>().await.unwrap();
         assert_eq!(ran.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     }
     run(s, "INSERT INTO sales.public.branch_codes VALUES (6)").await.unwrap();
