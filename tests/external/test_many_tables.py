@@ -22,6 +22,7 @@ OPERATIONS_MAX = 2_500
 MANY = f"many{os.getpid()}"
 # Per listing, once warm: what was promised.
 SECONDS_MAX = 1.0
+REPEATS = 3
 # The REST protocol takes three requests for each schema; the test's server, on a busy machine, a few milliseconds each.
 REST_SECONDS_MAX = 4.0
 
@@ -58,13 +59,13 @@ def fill_nessie(branch):
 
 
 def seconds(fjord, prelude, statement):
-    """How long a statement takes after it has run once, in one process."""
+    """How long a statement takes after it has run once, in one process: the least of a few, as other processes may take the cores."""
     clock = "SELECT CAST(now() AS varchar) AS at;"
-    done = fjord.run(f"{prelude} {statement}; {clock} {statement}; {clock}")
+    done = fjord.run(f"{prelude} {statement}; {clock}" + f" {statement}; {clock}" * REPEATS)
     assert done.returncode == 0, done.stderr
     times = [dt.datetime.fromisoformat(line.strip('"').replace("Z", "+00:00")) for line in done.stdout.splitlines() if line.strip('"').startswith("20") and ":" in line]
-    assert len(times) == 2, done.stdout[-500:]
-    return (times[1] - times[0]).total_seconds()
+    assert len(times) == REPEATS + 1, done.stdout[-500:]
+    return min((after - before).total_seconds() for before, after in zip(times, times[1:]))
 
 
 def check(fjord, kind, catalog, tables, seconds_max=SECONDS_MAX, prelude=""):
