@@ -13,7 +13,7 @@ use super::columns::{self, Class, RemoteColumn};
 use super::failure::is_gone;
 use super::metadata::{self, Found, FoundStatistics};
 use super::options::Settings;
-use super::pool::{Lease, Pool};
+use super::pool::{Lease, Pool, Turn};
 use super::quote;
 use super::snapshot::Statements;
 use crate::connector::{RemoteKind, RemoteName};
@@ -53,10 +53,12 @@ pub(super) struct Described {
     pub(super) statistics: Vec<FoundStatistics>,
 }
 
-#[derive(Clone, Copy)]
+/// Where a connection's turn is from.
 enum Turns {
     Shared,
     Reserved,
+    /// Had already.
+    Held(Turn),
 }
 
 pub(super) struct Database {
@@ -96,11 +98,20 @@ impl Database {
     }
 
     /// The same; with what the first row of an answer says.
-    async fn begin_on(&self, turns: Turns, sql: &str) -> Result<(Lease, Option<String>), Error> {
+    async fn begin_on(
+        &self,
+        mut turns: Turns,
+        sql: &str,
+    ) -> Result<(Lease, Option<String>), Error> {
         for attempt in 1.. {
             let lease = match turns {
                 Turns::Shared => self.pool.acquire().await?,
                 Turns::Reserved => self.pool.acquire_reserved().await?,
+                Turns::Held(turn) => {
+                    // A dead connection takes the turn with it.
+                    turns = Turns::Shared;
+                    self.pool.lease(turn).await?
+                }
             };
             match lease.client()?.simple_query(sql).await {
                 Ok(answers) => {
@@ -121,17 +132,22 @@ impl Database {
     }
 
     /// A transaction that reads, and the name of the state that it sees.
-    pub(super) async fn begin_exported(&self) -> Result<(Lease, String), Error> {
+    pub(super) async fn begin_exported(&self, turn: Turn) -> Result<(Lease, String), Error> {
         let sql = format!("{BEGIN_READ}; SELECT pg_export_snapshot()");
-        let (lease, name) = self.begin_on(Turns::Shared, &sql).await?;
+        let (lease, name) = self.begin_on(Turns::Held(turn), &sql).await?;
         let unnamed =
             || self.pool.error(ErrorKind::Corrupt, "a snapshot was exported without a name");
         Ok((lease, name.ok_or_else(unnamed)?))
     }
 
     /// A transaction that reads in the state `exported`; `None` where that is no more.
-    pub(super) async fn begin_in(&self, exported: &str) -> Result<Option<Lease>, Error> {
-        let lease = self.begin(BEGIN_READ).await?;
+    pub(super) async fn begin_in(
+        &self,
+        turn: Option<Turn>,
+        exported: &str,
+    ) -> Result<Option<Lease>, Error> {
+        let turns = turn.map_or(Turns::Shared, Turns::Held);
+        let (lease, _) = self.begin_on(turns, BEGIN_READ).await?;
         let set = set_snapshot(exported);
         match lease.client()?.batch_execute(&set).await {
             Ok(()) => Ok(Some(lease)),

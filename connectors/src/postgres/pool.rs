@@ -135,9 +135,21 @@ impl Pool {
         self.check_breaker()?;
         let turn = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(turn) => turn,
-            Err(_) => self.wait().await?,
+            Err(_) => self.wait(1).await?,
         };
         self.lease(turn).await
+    }
+
+    /// Turns for `count` connections of one statement, or all there are: it gets them together, as
+    /// statements that have some and wait for more would wait for each other.
+    pub(super) async fn turns(&self, count: usize) -> Result<Turn, Error> {
+        self.check_breaker()?;
+        let most = self.settings.connections_max.saturating_sub(1).max(1);
+        let count = count.clamp(1, most) as u32;
+        match Arc::clone(&self.turns).try_acquire_many_owned(count) {
+            Ok(turn) => Ok(turn),
+            Err(_) => self.wait(count).await,
+        }
     }
 
     /// A connection for a question that is short: names and columns.
@@ -161,7 +173,7 @@ impl Pool {
         Arc::clone(&self.turns).try_acquire_owned().ok()
     }
 
-    async fn wait(&self) -> Result<Turn, Error> {
+    async fn wait(&self, count: u32) -> Result<Turn, Error> {
         struct Place<'a>(&'a AtomicUsize);
         impl Drop for Place<'_> {
             fn drop(&mut self) {
@@ -178,7 +190,7 @@ impl Pool {
             );
             return Err(self.error(ErrorKind::LimitExceeded, what));
         }
-        match timeout(TURN_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await {
+        match timeout(TURN_TIMEOUT, Arc::clone(&self.turns).acquire_many_owned(count)).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(self.error(ErrorKind::Unavailable, "the catalog was closed")),
             Err(_) => {

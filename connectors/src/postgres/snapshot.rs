@@ -8,8 +8,9 @@
 //! Statements are told apart by their [`TaskContext`], which all operators of one run share. A scan
 //! joins when its streams are made and begins when it is first read. The connection of the first
 //! one keeps the state alive only as long as somebody who has joined has not begun: whoever begins
-//! when no other connection is to be had goes on with that one, so that a statement never holds
-//! more than its scans need.
+//! when the first one has read everything goes on with that one. The turns of all who have joined
+//! are taken together: of two statements whose scans wait for each other's rows, none may have the
+//! turn that the other one needs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,7 +19,7 @@ use datafusion::execution::TaskContext;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::database::Database;
-use super::pool::Lease;
+use super::pool::{Lease, Turn};
 use crate::error::Error;
 
 /// The statements that read from one database now.
@@ -44,6 +45,8 @@ struct State {
     exported: Option<String>,
     /// That transaction, while nobody reads in it.
     idle: Option<Lease>,
+    /// Turns for those who have not begun.
+    spare: Option<Turn>,
 }
 
 /// A scan that has joined a statement, for as long as it may read.
@@ -104,6 +107,7 @@ impl Statement {
         if state.pending > 0 {
             return None;
         }
+        state.spare = None;
         let idle = state.idle.take();
         if idle.is_some() {
             state.exported = None;
@@ -134,16 +138,17 @@ impl Member {
             exported,
         };
         loop {
-            let (idle, exported) = {
+            let (idle, exported, joined) = {
                 let mut state = statement.state();
-                (state.idle.take(), state.exported.clone())
+                (state.idle.take(), state.exported.clone(), state.pending)
             };
             match (idle, exported) {
                 (Some(lease), exported) => return Ok(reading(lease, exported)),
                 (None, Some(name)) => {
+                    let turn = statement.state().spare.as_mut().and_then(|spare| spare.split(1));
                     let imported = tokio::select! {
                         biased;
-                        imported = database.begin_in(&name) => imported?,
+                        imported = database.begin_in(turn, &name) => imported?,
                         () = statement.parked.notified() => continue,
                     };
                     if let Some(lease) = imported {
@@ -156,8 +161,14 @@ impl Member {
                     }
                 }
                 (None, None) => {
-                    let (lease, name) = database.begin_exported().await?;
-                    statement.state().exported = Some(name.clone());
+                    let mut turns = database.pool.turns(joined).await?;
+                    let spare = turns.split(turns.num_permits().saturating_sub(1));
+                    let (lease, name) = database.begin_exported(turns).await?;
+                    let mut state = statement.state();
+                    state.exported = Some(name.clone());
+                    // Those who had joined may be gone by now.
+                    state.spare = spare.filter(|_| state.pending > 1);
+                    drop(state);
                     return Ok(reading(lease, Some(name)));
                 }
             }

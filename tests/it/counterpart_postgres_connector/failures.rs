@@ -277,6 +277,37 @@ async fn scans_of_one_statement_see_one_state() {
     assert_eq!(remote.activity(), Vec::<String>::new());
 }
 
+/// Hazard: questions about names that wait behind those who read.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_found_while_all_other_connections_read() {
+    let Some(remote) = Remote::new() else { return };
+    remote.sql(
+        "CREATE VIEW slow AS SELECT i, pg_sleep(1) IS NULL AS s FROM generate_series(1, 1000) i;
+         CREATE TABLE other AS SELECT 1 AS i",
+    );
+    let connector = remote.open(&[("connections_max", "3"), ("metadata_ttl_seconds", "0")]);
+    let ctx = session(connector.as_ref(), &["slow"]).await;
+    // More than are let in, each of which nobody goes on reading.
+    let mut reading = Vec::new();
+    for _ in 0..6 {
+        let plan = ctx.sql("SELECT * FROM slow").await.unwrap();
+        let plan = plan.create_physical_plan().await.unwrap();
+        let mut stream = plan.execute(0, ctx.task_ctx()).unwrap();
+        assert!(timeout(Duration::from_millis(200), stream.next()).await.is_err());
+        reading.push(stream);
+    }
+    assert_eq!(remote.activity().len(), 2, "the others wait for their turn");
+    for _ in 0..20 {
+        let asked = async {
+            assert_eq!(connector.schemas().await.unwrap(), ["public"]);
+            assert_eq!(connector.relations("public").await.unwrap().len(), 2);
+            assert!(connector.table(&public("other")).await.unwrap().is_some());
+        };
+        timeout(Duration::from_secs(5), asked).await.unwrap();
+    }
+    assert!(remote.connections() <= 3);
+}
+
 /// A scan that has joined and is never read leaves nothing open.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_never_read_keeps_no_state_alive() {
