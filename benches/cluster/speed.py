@@ -1,6 +1,6 @@
 """What workers cost and what they bring: TPC-H on processes that are pinned to cores.
 
-    python benches/cluster/speed.py --scale 10 --folder /tmp/scale --rounds 3
+    python benches/cluster/speed.py --scale 10 --folder bench-data/scale --rounds 3
 
 Needs a release binary (FJORD_BIN) and what tests/scale/answers.py needs; its tables are shared with that program. Four set-ups live side
 by side on one data directory, and each query runs on all of them in turns, so that whatever else the machine does disturbs them alike.

@@ -1,6 +1,6 @@
 """TPC-H and TPC-DS on 0, 1 and 3 workers: the same answers each time, and DuckDB's.
 
-    python tests/scale/answers.py --suite tpcds --scale 1 --folder /tmp/scale
+    python tests/scale/answers.py --suite tpcds --scale 1 --folder bench-data/scale
 
 Needs a built binary (FJORD_BIN), and duckdb, duckdb-extension-tpch, duckdb-extension-tpcds, pyarrow, adbc-driver-flightsql (tests/scripts/answers
 makes such an environment). Tables are loaded once into `--folder` and kept for the next run. The cost gate is off, and a task reads
