@@ -5,6 +5,7 @@
 pub mod config;
 mod report;
 mod stamp;
+mod key_file;
 mod files;
 mod kept_catalogs;
 mod progress;

@@ -21,6 +21,8 @@ pub(super) const NANOS_PER_MICRO: i64 = 1000;
 const BASE: u128 = 10_000;
 const BASE_DIGITS: u32 = 4;
 const NEGATIVE: u16 = 0x4000;
+/// Groups of digits in 64 bits.
+const SMALL_GROUPS: usize = 5;
 
 /// How the values of a column are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,7 +189,10 @@ fn field(
         }
         Format::Numeric { scale } => {
             let value = array.as_primitive::<Decimal128Type>().value(row);
-            sized(bytes, &numeric(value, *scale))
+            match few_digits(value, *scale, bytes) {
+                true => Ok(()),
+                false => sized(bytes, &numeric(value, *scale)),
+            }
         }
         Format::Text => sized(bytes, array.as_string::<i32>().value(row).as_bytes()),
         Format::Jsonb => {
@@ -292,6 +297,33 @@ fn list<O: arrow::array::OffsetSizeTrait>(
     sized(bytes, &inner)
 }
 
+/// Writes most of the numbers there are, whose digits fit in 64 bits; whether it was one.
+fn few_digits(value: i128, scale: i8, bytes: &mut BytesMut) -> bool {
+    let Ok(scale) = u16::try_from(scale) else { return false };
+    let fractions = scale.div_ceil(BASE_DIGITS as u16);
+    let shift = 10_u64.pow(u32::from(fractions) * BASE_DIGITS - u32::from(scale));
+    let magnitude = u64::try_from(value.unsigned_abs()).ok();
+    let Some(mut rest) = magnitude.and_then(|value| value.checked_mul(shift)) else { return false };
+    let (mut groups, mut count) = ([0; SMALL_GROUPS], 0);
+    while rest > 0 {
+        groups[count] = (rest % BASE as u64) as u16;
+        rest /= BASE as u64;
+        count += 1;
+    }
+    let zeros = groups[..count].iter().take_while(|group| **group == 0).count();
+    let shown = &groups[zeros..count];
+    let weight = if shown.is_empty() { 0 } else { count as i16 - 1 - fractions as i16 };
+    bytes.put_i32(8 + 2 * shown.len() as i32);
+    bytes.put_u16(shown.len() as u16);
+    bytes.put_i16(weight);
+    bytes.put_u16(if value < 0 { NEGATIVE } else { 0 });
+    bytes.put_u16(scale);
+    for group in shown.iter().rev() {
+        bytes.put_u16(*group);
+    }
+    true
+}
+
 /// Digits of base 10,000 around the point, without zeros at the ends.
 fn numeric(value: i128, scale: i8) -> Vec<u8> {
     let scale = u32::try_from(scale).unwrap_or_default();
@@ -338,15 +370,37 @@ fn numeric(value: i128, scale: i8) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::numeric;
+    use bytes::BytesMut;
+
+    use super::{few_digits, numeric};
     use crate::postgres::numeric::Numeric;
 
     #[test]
     fn decimals_come_back_as_they_went() {
         let widest = 99_999_999_999_999_999_999_999_999_999_999_999_999_i128;
         for scale in [0, 1, 3, 4, 5, 9, 37, 38] {
-            for value in [0, 1, -1, 10_000, 99_999, -123_456_789, 100_000_000, widest, -widest] {
+            let wide = i128::from(u64::MAX);
+            for value in [
+                0,
+                1,
+                -1,
+                10_000,
+                99_999,
+                -123_456_789,
+                100_000_000,
+                wide,
+                wide + 1,
+                widest,
+                -widest,
+            ] {
                 let bytes = numeric(value, scale);
+                let mut few = BytesMut::new();
+                if few_digits(value, scale, &mut few) {
+                    assert_eq!(few[..4], (bytes.len() as u32).to_be_bytes(), "{value} {scale}");
+                    assert_eq!(few[4..], bytes, "{value} {scale}");
+                } else {
+                    assert!(value.unsigned_abs() > 1_000_000_000_000_000, "{value} {scale}");
+                }
                 let read = Numeric::try_new(&bytes).unwrap().to_decimal(38, scale).unwrap();
                 assert_eq!(read, value, "{value} {scale}");
             }

@@ -17,13 +17,13 @@ pub(super) use tokio::sync::OwnedSemaphorePermit as Turn;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_postgres::config::SslMode as PgSslMode;
-use tokio_postgres::{CancelToken, Client, Config, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::{CancelToken, Client, Config};
 
 use super::failure::{failed, failed_reading};
-use super::options::{Settings, SslMode};
-use super::{session, tls};
+use super::link::Link;
+use super::options::Settings;
+use super::session;
 use crate::error::{Error, ErrorKind};
 
 /// After a failed connect, everybody is told the same for so long without asking again.
@@ -38,7 +38,7 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Pool {
     settings: Settings,
     config: Config,
-    tls: MakeRustlsConnect,
+    link: Link,
     turns: Arc<Semaphore>,
     /// One connection of the budget that scans do not take, so that names are resolved while all
     /// others read.
@@ -83,16 +83,14 @@ impl Pool {
             .connect_timeout(settings.connect_timeout)
             .keepalives_idle(KEEPALIVE)
             .tcp_user_timeout(UNACKNOWLEDGED_MAX)
-            .ssl_mode(match settings.ssl_mode {
-                SslMode::Disable => PgSslMode::Disable,
-                SslMode::Prefer => PgSslMode::Prefer,
-                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => PgSslMode::Require,
-            });
+            // Every stream is handed to our own `Link`, which asks for TLS or does not.
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
         if let Some(password) = &settings.password {
             config.password(&password.value);
         }
         Ok(Arc::new(Self {
-            tls: tls::connector(&settings)?,
+            link: Link::try_new(&settings)?,
             turns: Arc::new(Semaphore::new(settings.connections_max.saturating_sub(1).max(1))),
             reserved: Arc::new(Semaphore::new(usize::from(settings.connections_max > 1))),
             waiting: AtomicUsize::new(0),
@@ -266,15 +264,7 @@ impl Pool {
     }
 
     async fn connect_once(&self) -> Result<Connection, tokio_postgres::Error> {
-        // Two types of connections, one task each.
-        let (client, work): (Client, futures::future::BoxFuture<'static, _>) =
-            if self.settings.ssl_mode == SslMode::Disable {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                (client, Box::pin(connection))
-            } else {
-                let (client, connection) = self.config.connect(self.tls.clone()).await?;
-                (client, Box::pin(connection))
-            };
+        let (client, work) = self.config.connect(self.link.clone()).await?;
         let (tell, gone) = tokio::sync::oneshot::channel();
         let handle = Handle::current();
         let abort = {
@@ -297,11 +287,7 @@ impl Pool {
     }
 
     async fn cancel(&self, token: CancelToken) {
-        let asked = if self.settings.ssl_mode == SslMode::Disable {
-            timeout(CANCEL_TIMEOUT, token.cancel_query(NoTls)).await
-        } else {
-            timeout(CANCEL_TIMEOUT, token.cancel_query(self.tls.clone())).await
-        };
+        let asked = timeout(CANCEL_TIMEOUT, token.cancel_query(self.link.clone())).await;
         if let Ok(Err(e)) = asked {
             tracing::debug!(error = %e, "a request to cancel was not taken");
         }

@@ -6,13 +6,10 @@
 //! ```
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use argon2::password_hash::rand_core::{OsRng, RngCore};
 use fjord_catalog::secret::Secret;
 use fjord_engine::cluster::NodeAuth;
@@ -20,11 +17,13 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::stamp::Stamp;
+use crate::key_file::KeyFile;
 
-/// The secret's file in the data directory.
-const SECRET_FILE: &str = "cluster.secret";
-const SECRET_BYTES: usize = 32;
+const SECRET: KeyFile = KeyFile {
+    name: "cluster.secret",
+    what: "cluster secret",
+    remedy: "delete it on all nodes and start them again",
+};
 /// A configured secret has so many characters at least.
 const SECRET_CHARS_MIN: usize = 16;
 const NONCE_BYTES: usize = 16;
@@ -49,29 +48,7 @@ impl ClusterSecret {
     /// # Errors
     /// For a secret that cannot be read or made, or that was damaged.
     pub fn open_or_make(data_dir: &Path) -> Result<Self> {
-        let path = data_dir.join(SECRET_FILE);
-        let named = || format!("cluster secret {:?}", path.display());
-        let key = match read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                make(data_dir, &path).with_context(named)?;
-                // Another node may have been first: what is in place is the secret.
-                read(&path).with_context(named)?
-            }
-            read => read.with_context(named)?,
-        };
-        ensure!(
-            key.len() == SECRET_BYTES,
-            "{} has {} bytes where {SECRET_BYTES} were written: delete it on all nodes and start them again",
-            named(),
-            key.len()
-        );
-        if let Ok(stamp) = Stamp::of(&path)
-            && stamp.is_open_to_others()
-        {
-            let mode = format!("{:o}", stamp.permissions());
-            tracing::warn!(file = %path.display(), %mode, "others may read the cluster secret: chmod 600");
-        }
-        Ok(Self { key })
+        Ok(Self { key: SECRET.open_or_make(data_dir)? })
     }
 
     /// A secret that the configuration names.
@@ -170,33 +147,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut key = Zeroizing::new(Vec::with_capacity(SECRET_BYTES + 1));
-    // One byte more, so that a longer file is noticed.
-    File::open(path)?.take(SECRET_BYTES as u64 + 1).read_to_end(&mut key)?;
-    Ok(key)
-}
-
-/// Writes a secret beside its place and links it there, which fails when somebody was first.
-fn make(data_dir: &Path, path: &Path) -> io::Result<()> {
-    let partial = data_dir.join(format!("{SECRET_FILE}.{}.partial", uuid::Uuid::new_v4()));
-    let mut key = Zeroizing::new([0; SECRET_BYTES]);
-    OsRng.fill_bytes(key.as_mut());
-    let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        file.write_all(key.as_ref())?;
-        file.sync_all()?;
-        match std::fs::hard_link(&partial, path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-            _ => File::open(data_dir)?.sync_all(),
-        }
-    })();
-    // It may not be there; the first error is the one to tell.
-    let _removed = std::fs::remove_file(&partial);
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -213,7 +163,7 @@ mod tests {
         assert_eq!(again.check(Some(&signature)), Ok(()));
         assert!(other.check(Some(&signature)).unwrap_err().contains("another cluster"));
         assert!(again.check(None).unwrap_err().contains("not signed"));
-        let path = ours.path().join(SECRET_FILE);
+        let path = ours.path().join(SECRET.name);
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(ours.path()).unwrap().count(), 1, "a partial secret is left");
     }

@@ -5,21 +5,19 @@
 //! ```
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow};
 use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use zeroize::Zeroizing;
 
-use crate::stamp::Stamp;
+use crate::key_file::KeyFile;
 
-/// The key's file in the data directory.
-const KEY_FILE: &str = "seal.key";
-const KEY_BYTES: usize = 32;
+const KEY: KeyFile = KeyFile {
+    name: "seal.key",
+    what: "seal key",
+    remedy: "delete it, and every ticket and handle that is out there ends",
+};
 const NONCE_BYTES: usize = 24;
 /// What sealed bytes begin with; another layout would get another.
 const VERSION: u8 = 1;
@@ -71,30 +69,9 @@ impl Sealer {
     /// # Errors
     /// For a key that cannot be read, made, or has been damaged.
     pub(crate) fn open_or_make(data_dir: &Path) -> Result<Self> {
-        let path = data_dir.join(KEY_FILE);
-        let named = || format!("seal key {:?}", path.display());
-        let key = match read_key(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                make_key(data_dir, &path).with_context(named)?;
-                // Another server may have been first: what is in place is the key.
-                read_key(&path).with_context(named)?
-            }
-            read => read.with_context(named)?,
-        };
-        ensure!(
-            key.len() == KEY_BYTES,
-            "seal key {:?} has {} bytes where {KEY_BYTES} were written: delete it, and every ticket and handle that is out there ends",
-            path.display(),
-            key.len()
-        );
-        if let Ok(stamp) = Stamp::of(&path)
-            && stamp.is_open_to_others()
-        {
-            let mode = format!("{:o}", stamp.permissions());
-            tracing::warn!(file = %path.display(), %mode, "others may read the seal key: chmod 600");
-        }
+        let key = KEY.open_or_make(data_dir)?;
         let cipher = XChaCha20Poly1305::new_from_slice(&key)
-            .map_err(|_| anyhow::anyhow!("{} does not fit", named()))?;
+            .map_err(|_| anyhow!("the seal key does not fit"))?;
         Ok(Self { cipher })
     }
 
@@ -126,33 +103,6 @@ impl Sealer {
     }
 }
 
-fn read_key(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut key = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
-    // One byte more, so that a longer file is noticed.
-    File::open(path)?.take(KEY_BYTES as u64 + 1).read_to_end(&mut key)?;
-    Ok(key)
-}
-
-/// Writes a key beside its place and links it there, which fails when somebody was first: nobody
-/// ever reads half a key.
-fn make_key(data_dir: &Path, path: &Path) -> io::Result<()> {
-    let partial = data_dir.join(format!("{KEY_FILE}.{}.partial", uuid::Uuid::new_v4()));
-    let key = Zeroizing::new(XChaCha20Poly1305::generate_key(&mut OsRng).to_vec());
-    let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        file.write_all(&key)?;
-        file.sync_all()?;
-        match std::fs::hard_link(&partial, path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-            _ => File::open(data_dir)?.sync_all(),
-        }
-    })();
-    // It may not be there; the first error is the one to tell.
-    let _removed = std::fs::remove_file(&partial);
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -172,7 +122,7 @@ mod tests {
                 assert!(plain.len() < 16 || !sealed.windows(16).any(|w| w == &plain[..16]));
             }
         }
-        let mode = std::fs::metadata(directory.path().join(KEY_FILE)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(directory.path().join(KEY.name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(
             std::fs::read_dir(directory.path()).unwrap().count(),
@@ -229,7 +179,7 @@ mod tests {
     fn a_damaged_key_is_an_error_and_no_key_is_ever_replaced() {
         let directory = tempfile::tempdir().unwrap();
         for bytes in [&b""[..], b"short", &[1; 33]] {
-            std::fs::write(directory.path().join(KEY_FILE), bytes).unwrap();
+            std::fs::write(directory.path().join(KEY.name), bytes).unwrap();
             let error = Sealer::open_or_make(directory.path()).unwrap_err().to_string();
             assert!(error.contains("delete it"), "{error}");
         }

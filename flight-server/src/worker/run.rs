@@ -1,5 +1,6 @@
 //! `fjord worker`: listens, registers, works, and drains when it is told to end.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
+use url::Url;
 
 use super::exposure;
 use super::member::Member;
@@ -57,35 +59,13 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
         },
     )?;
     let address = listener.local_addr()?;
-    let url = match &arguments.advertise {
-        Some(address) => http_url(address)?,
-        None if address.ip().is_unspecified() => {
-            bail!(
-                "--advertise is missing: {address} is every address of this machine, and none that others could use"
-            )
-        }
-        None => {
-            http_url(&format!("{}://{address}", if is_encrypted { "grpc+tls" } else { "grpc" }))?
-        }
-    };
-    let coordinator = http_url(&arguments.coordinator)?;
-    let asked = (!arguments.unregistered).then_some(("--coordinator", &coordinator));
-    for (flag, url) in [("--advertise", &url)].into_iter().chain(asked) {
-        if (url.scheme() == "https") != is_encrypted {
-            let wanted = if is_encrypted { "grpc+tls" } else { "grpc" };
-            bail!(
-                "{flag}: found {}; accepted {} cluster.ca: {wanted}://HOST:PORT",
-                spelt(url),
-                if is_encrypted { "with" } else { "without" }
-            );
-        }
-    }
+    let Addresses { own, coordinator } = addresses(arguments, address, is_encrypted)?;
     let metrics = Metrics::shared();
     let health = Arc::new(Health::default());
     let registry = Arc::new(telemetry::registry(&engine, &metrics));
     let lent = engine.clone();
     let state = HttpState { engine, health: Arc::clone(&health), metrics: registry };
-    note(&format!("worker: {}", spelt(&url)));
+    note(&format!("worker: {}", spelt(&own)));
     note(&format!("http: http://{}", pages.local_addr()?));
 
     let (stop, stopped) = watch::channel(false);
@@ -119,7 +99,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
             node: node.clone(),
             auth,
             coordinator,
-            address: spelt(&url),
+            address: spelt(&own),
             data_dir,
             is_draining: Arc::clone(&is_draining),
         };
@@ -143,12 +123,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
     if !arguments.unregistered {
         tokio::time::sleep(DRAIN_NOTICE).await;
     }
-    let begun = Instant::now();
-    node.tidy().await;
-    while node.tasks() > 0 && begun.elapsed() < settings.file.server.drain_time {
-        tokio::time::sleep(DRAIN_STEP).await;
-        node.tidy().await;
-    }
+    finish_tasks(&node, config.server.drain_time).await;
     if node.tasks() > 0 {
         note(&format!("{} tasks did not end in time and were stopped", node.tasks()));
     }
@@ -164,4 +139,49 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
     network.shutdown_background();
     lent.close_databases().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a worker and its coordinator are found.
+struct Addresses {
+    own: Url,
+    coordinator: Url,
+}
+
+fn addresses(
+    arguments: &WorkerArgs,
+    listening: SocketAddr,
+    is_encrypted: bool,
+) -> Result<Addresses> {
+    let scheme = if is_encrypted { "grpc+tls" } else { "grpc" };
+    let own = match &arguments.advertise {
+        Some(address) => http_url(address)?,
+        None if listening.ip().is_unspecified() => {
+            bail!(
+                "--advertise is missing: {listening} is every address of this machine, and none that others could use"
+            )
+        }
+        None => http_url(&format!("{scheme}://{listening}"))?,
+    };
+    let coordinator = http_url(&arguments.coordinator)?;
+    let asked = (!arguments.unregistered).then_some(("--coordinator", &coordinator));
+    for (flag, url) in [("--advertise", &own)].into_iter().chain(asked) {
+        if (url.scheme() == "https") != is_encrypted {
+            bail!(
+                "{flag}: found {}; accepted {} cluster.ca: {scheme}://HOST:PORT",
+                spelt(url),
+                if is_encrypted { "with" } else { "without" }
+            );
+        }
+    }
+    Ok(Addresses { own, coordinator })
+}
+
+/// Waits for the tasks that a worker has, as long as it may.
+async fn finish_tasks(node: &WorkerNode, time: Duration) {
+    let begun = Instant::now();
+    node.tidy().await;
+    while node.tasks() > 0 && begun.elapsed() < time {
+        tokio::time::sleep(DRAIN_STEP).await;
+        node.tidy().await;
+    }
 }
