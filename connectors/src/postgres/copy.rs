@@ -36,9 +36,25 @@ pub(super) struct CopyReader {
     bytes: usize,
     rows_max: usize,
     pending: BytesMut,
+    /// Of the tuples that are read at a time, one after the other.
+    fields: Vec<FieldPlace>,
     stage: Stage,
     /// Words before each message: catalog and relation.
     context: String,
+}
+
+/// Where a field's bytes are; a negative length stands for NULL.
+#[derive(Clone, Copy)]
+struct FieldPlace {
+    at: usize,
+    length: i32,
+}
+
+impl FieldPlace {
+    fn of(self, bytes: &[u8]) -> Option<&[u8]> {
+        let length = usize::try_from(self.length).ok()?;
+        bytes.get(self.at..self.at + length)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +81,7 @@ impl CopyReader {
             bytes: 0,
             rows_max,
             pending: BytesMut::new(),
+            fields: Vec::new(),
             stage: Stage::Header,
             context,
         }
@@ -142,16 +159,33 @@ impl CopyReader {
             }
             self.stage = Stage::Tuples;
         }
+        // First where the fields of whole tuples are: a builder does not take back what it was given.
+        self.fields.clear();
+        let begin = at;
         while self.stage == Stage::Tuples {
-            match self.tuple(&bytes[at..])? {
-                None => return Ok(at),
-                Some(used) => at += used,
+            match self.tuple(bytes, at)? {
+                None => break,
+                Some(end) => at = end,
             }
         }
-        if at < bytes.len() {
+        self.decode(bytes)?;
+        self.bytes += at - begin;
+        if self.stage == Stage::Ended && at < bytes.len() {
             return Err(self.malformed("bytes after the end of the rows"));
         }
         Ok(at)
+    }
+
+    /// The fields that were found, column by column.
+    fn decode(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let count = self.columns.len();
+        for (index, (decoder, column)) in self.decoders.iter_mut().zip(&self.columns).enumerate() {
+            let fields = self.fields.iter().skip(index).step_by(count);
+            decoder
+                .append(fields.map(|field| field.of(bytes)))
+                .map_err(|refusal| refused(&self.context, column, &refusal))?;
+        }
+        Ok(())
     }
 
     fn header(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
@@ -166,52 +200,39 @@ impl CopyReader {
         Ok((bytes.len() >= end).then_some(end))
     }
 
-    /// One tuple, if all of it is there.
-    fn tuple(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
-        let Some((count, _)) = bytes.split_first_chunk::<2>() else { return Ok(None) };
+    /// Finds the fields of the tuple at `at`, if all of it is there; where it ends.
+    fn tuple(&mut self, bytes: &[u8], mut at: usize) -> Result<Option<usize>, Error> {
+        let Some(count) = bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) else {
+            return Ok(None);
+        };
         let count = i16::from_be_bytes(*count);
+        at += 2;
         if count == -1 {
             self.stage = Stage::Ended;
-            return Ok(Some(2));
+            return Ok(Some(at));
         }
         if usize::try_from(count) != Ok(self.columns.len()) {
             let (found, wanted) = (count, self.columns.len());
             return Err(self.malformed(&format!("a row of {found} fields where {wanted} belong")));
         }
-        // First whether it is whole: a builder does not take back what it was given.
-        if !is_whole(bytes, self.columns.len()) {
-            return Ok(None);
-        }
-        let mut at = 2;
-        for (decoder, column) in self.decoders.iter_mut().zip(&self.columns) {
-            let Some(length) = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()) else {
+        let before = self.fields.len();
+        for _ in 0..count {
+            let Some(length) = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) else {
+                self.fields.truncate(before);
                 return Ok(None);
             };
             at += 4;
-            let field = match usize::try_from(i32::from_be_bytes(length)) {
-                Err(_) => None,
-                Ok(length) => {
-                    let field = bytes.get(at..at + length);
-                    at += length;
-                    field
-                }
-            };
-            decoder.append(field).map_err(|refusal| refused(&self.context, column, &refusal))?;
+            let length = i32::from_be_bytes(*length);
+            self.fields.push(FieldPlace { at, length });
+            at += usize::try_from(length).unwrap_or_default();
+        }
+        if at > bytes.len() {
+            self.fields.truncate(before);
+            return Ok(None);
         }
         self.rows += 1;
-        self.bytes += at;
         Ok(Some(at))
     }
-}
-
-fn is_whole(bytes: &[u8], columns: usize) -> bool {
-    let mut at = 2;
-    for _ in 0..columns {
-        let Some(length) = bytes.get(at..at + 4) else { return false };
-        let length = i32::from_be_bytes([length[0], length[1], length[2], length[3]]);
-        at += 4 + usize::try_from(length).unwrap_or_default();
-    }
-    at <= bytes.len()
 }
 
 fn refused(context: &str, column: &ReadColumn, refusal: &Refusal) -> Error {

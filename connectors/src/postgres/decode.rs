@@ -125,88 +125,89 @@ impl Decoder {
         }
     }
 
-    fn append_null(&mut self) {
+    /// Appends fields, `None` for NULL.
+    pub(super) fn append<'a>(
+        &mut self,
+        fields: impl Iterator<Item = Option<&'a [u8]>>,
+    ) -> Result<(), Refusal> {
         match self {
-            Self::Bool(b) => b.append_null(),
-            Self::Int16(b) => b.append_null(),
-            Self::Int32(b) => b.append_null(),
-            Self::Int64(b) | Self::NumericInt64(b) => b.append_null(),
-            Self::Float32(b) => b.append_null(),
-            Self::Float64(b) => b.append_null(),
-            Self::Decimal { builder, .. } => builder.append_null(),
-            Self::NumericText(b) | Self::Jsonb(b) | Self::Uuid(b) => b.append_null(),
-            Self::Bytes(b) | Self::Text(b) => b.append_null(),
-            Self::Date { builder, .. } => builder.append_null(),
-            Self::Timestamp { builder, .. } => builder.append_null(),
-            Self::Time(b) => b.append_null(),
-            Self::Interval(b) => b.append_null(),
-            Self::List { offsets, valid, .. } => {
-                offsets.push(offsets.last().copied().unwrap_or_default());
-                valid.append_null();
-            }
-        }
-    }
-
-    /// Appends a field, `None` for NULL.
-    pub(super) fn append(&mut self, field: Option<&[u8]>) -> Result<(), Refusal> {
-        let Some(field) = field else {
-            self.append_null();
-            return Ok(());
-        };
-        match self {
-            Self::Bool(b) => match field {
-                [0] => b.append_value(false),
-                [1] => b.append_value(true),
-                _ => return Err(Refusal::Malformed),
-            },
-            Self::Int16(b) => b.append_value(i16::from_be_bytes(fixed(field)?)),
-            Self::Int32(b) => b.append_value(i32::from_be_bytes(fixed(field)?)),
-            Self::Int64(b) => b.append_value(i64::from_be_bytes(fixed(field)?)),
-            Self::Float32(b) => {
+            Self::Bool(b) => each(fields, b, BooleanBuilder::append_null, |b, field| {
+                match field {
+                    [0] => b.append_value(false),
+                    [1] => b.append_value(true),
+                    _ => return Err(Refusal::Malformed),
+                }
+                Ok(())
+            }),
+            Self::Int16(b) => numbers(fields, b, |field| Ok(i16::from_be_bytes(fixed(field)?))),
+            Self::Int32(b) => numbers(fields, b, |field| Ok(i32::from_be_bytes(fixed(field)?))),
+            Self::Int64(b) => numbers(fields, b, |field| Ok(i64::from_be_bytes(fixed(field)?))),
+            // One NaN: others would be ordered otherwise than the database orders them.
+            Self::Float32(b) => numbers(fields, b, |field| {
                 let value = f32::from_be_bytes(fixed(field)?);
-                // One NaN: others would be ordered otherwise than the database orders them.
-                b.append_value(if value.is_nan() { f32::NAN } else { value });
-            }
-            Self::Float64(b) => {
+                Ok(if value.is_nan() { f32::NAN } else { value })
+            }),
+            Self::Float64(b) => numbers(fields, b, |field| {
                 let value = f64::from_be_bytes(fixed(field)?);
-                b.append_value(if value.is_nan() { f64::NAN } else { value });
-            }
-            Self::Decimal { builder, precision, scale } => {
-                builder.append_value(Numeric::try_new(field)?.to_decimal(*precision, *scale)?);
-            }
-            Self::NumericInt64(b) => {
+                Ok(if value.is_nan() { f64::NAN } else { value })
+            }),
+            Self::Decimal { builder, precision, scale } => numbers(fields, builder, |field| {
+                Numeric::try_new(field)?.to_decimal(*precision, *scale)
+            }),
+            Self::NumericInt64(b) => numbers(fields, b, |field| {
                 let value = Numeric::try_new(field)?.to_decimal(38, 0)?;
-                b.append_value(i64::try_from(value).map_err(|_| Refusal::value(value))?);
+                i64::try_from(value).map_err(|_| Refusal::value(value))
+            }),
+            Self::NumericText(b) => each(fields, b, StringBuilder::append_null, |b, field| {
+                b.append_value(Numeric::try_new(field)?.to_text()?);
+                Ok(())
+            }),
+            Self::Jsonb(b) => each(fields, b, StringBuilder::append_null, |b, field| {
+                let Some((1, json)) = field.split_first() else { return Err(Refusal::Malformed) };
+                b.append_value(text(json)?);
+                Ok(())
+            }),
+            Self::Bytes(b) | Self::Text(b) => {
+                each(fields, b, BinaryBuilder::append_null, |b, field| {
+                    b.append_value(field);
+                    Ok(())
+                })
             }
-            Self::NumericText(b) => b.append_value(Numeric::try_new(field)?.to_text()?),
-            Self::Jsonb(b) => match field.split_first() {
-                Some((1, json)) => b.append_value(text(json)?),
-                _ => return Err(Refusal::Malformed),
-            },
-            Self::Bytes(b) | Self::Text(b) => b.append_value(field),
             Self::Date { builder, infinite_is_null } => {
-                append_date(builder, i32::from_be_bytes(fixed(field)?), *infinite_is_null)?;
+                each(fields, builder, Date32Builder::append_null, |b, field| {
+                    append_date(b, i32::from_be_bytes(fixed(field)?), *infinite_is_null)
+                })
             }
             Self::Timestamp { builder, infinite_is_null } => {
-                append_timestamp(builder, i64::from_be_bytes(fixed(field)?), *infinite_is_null)?;
+                each(fields, builder, TimestampMicrosecondBuilder::append_null, |b, field| {
+                    append_timestamp(b, i64::from_be_bytes(fixed(field)?), *infinite_is_null)
+                })
             }
-            Self::Time(b) => match i64::from_be_bytes(fixed(field)?) {
-                time @ 0..DAY_MICROS => b.append_value(time),
-                _ => return Err(Refusal::value("24:00:00")),
-            },
-            Self::Interval(b) => b.append_value(interval(&fixed(field)?)?),
-            Self::Uuid(b) => {
+            Self::Time(b) => numbers(fields, b, |field| match i64::from_be_bytes(fixed(field)?) {
+                time @ 0..DAY_MICROS => Ok(time),
+                _ => Err(Refusal::value("24:00:00")),
+            }),
+            Self::Interval(b) => numbers(fields, b, |field| interval(&fixed(field)?)),
+            Self::Uuid(b) => each(fields, b, StringBuilder::append_null, |b, field| {
                 let text = uuid(&fixed(field)?);
                 b.append_value(std::str::from_utf8(&text).map_err(|_| Refusal::Malformed)?);
-            }
+                Ok(())
+            }),
             Self::List { items, offsets, valid, .. } => {
-                let count = append_items(items, field)?;
-                let end = offsets.last().copied().unwrap_or_default().checked_add(count);
-                offsets.push(end.ok_or_else(|| Refusal::value("an array of too many items"))?);
-                valid.append_non_null();
+                for field in fields {
+                    let end = offsets.last().copied().unwrap_or_default();
+                    let Some(field) = field else {
+                        offsets.push(end);
+                        valid.append_null();
+                        continue;
+                    };
+                    let end = end.checked_add(append_items(items, field)?);
+                    offsets.push(end.ok_or_else(|| Refusal::value("an array of too many items"))?);
+                    valid.append_non_null();
+                }
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// The column so far; what is appended next begins a new one, for which there is as much room.
@@ -233,6 +234,33 @@ impl Decoder {
             }
         })
     }
+}
+
+/// Appends each of `fields` to a builder.
+fn each<'a, B>(
+    fields: impl Iterator<Item = Option<&'a [u8]>>,
+    builder: &mut B,
+    null: impl Fn(&mut B),
+    value: impl Fn(&mut B, &'a [u8]) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    for field in fields {
+        match field {
+            None => null(builder),
+            Some(field) => value(builder, field)?,
+        }
+    }
+    Ok(())
+}
+
+fn numbers<'a, T: ArrowPrimitiveType>(
+    fields: impl Iterator<Item = Option<&'a [u8]>>,
+    builder: &mut PrimitiveBuilder<T>,
+    value: impl Fn(&'a [u8]) -> Result<T::Native, Refusal>,
+) -> Result<(), Refusal> {
+    each(fields, builder, PrimitiveBuilder::append_null, |builder, field| {
+        builder.append_value(value(field)?);
+        Ok(())
+    })
 }
 
 fn primitive<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>) -> ArrayRef {
@@ -320,17 +348,19 @@ fn append_items(items: &mut Decoder, field: &[u8]) -> Result<i32, Refusal> {
     if lower != 1 {
         return Err(Refusal::value(format!("an array whose first index is {lower}")));
     }
+    let mut found = Vec::new();
     for _ in 0..count {
         let (head, tail) = rest.split_first_chunk::<4>().ok_or(Refusal::Malformed)?;
         rest = tail;
-        match usize::try_from(i32::from_be_bytes(*head)) {
-            Err(_) => items.append(None)?,
+        found.push(match usize::try_from(i32::from_be_bytes(*head)) {
+            Err(_) => None,
             Ok(length) => {
                 let (item, tail) = rest.split_at_checked(length).ok_or(Refusal::Malformed)?;
                 rest = tail;
-                items.append(Some(item))?;
+                Some(item)
             }
-        }
+        });
     }
+    items.append(found.into_iter())?;
     if rest.is_empty() { Ok(count) } else { Err(Refusal::Malformed) }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 
 /// What to do where a statement that reads lost its connection. Whether one that writes may be run
 /// again, its outcome says.
-const AGAIN: &str = "; run the statement again when the database can be reached";
+pub(super) const AGAIN: &str = "; run the statement again when the database can be reached";
 
 /// The failure of `what`, which only reads, or has not begun.
 pub(super) fn failed_reading(what: &str, e: tokio_postgres::Error) -> Error {

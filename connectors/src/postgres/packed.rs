@@ -90,6 +90,25 @@ impl<S> Packed<S> {
         }
         self.begin += used;
     }
+
+    /// Reads all there is, as far as there is room; the number of bytes.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        self.read.copy_within(self.begin..self.end, 0);
+        (self.begin, self.end) = (0, self.end - self.begin);
+        let before = self.end;
+        loop {
+            let mut free = ReadBuf::new(&mut self.read[self.end..]);
+            match Pin::new(&mut self.inner).poll_read(context, &mut free) {
+                Poll::Ready(Ok(())) if !free.filled().is_empty() => self.end += free.filled().len(),
+                // What came before an error or an end may say why.
+                _ if self.end > before => return Poll::Ready(Ok(self.end - before)),
+                found => return found.map_ok(|()| 0),
+            }
+        }
+    }
 }
 
 /// Tag and size of the first message, with its header.
@@ -117,15 +136,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Packed<S> {
                 return Poll::Ready(Ok(()));
             }
             // Less than a message that fits into `to`, or nothing.
-            this.read.copy_within(this.begin..this.end, 0);
-            (this.begin, this.end) = (0, this.end - this.begin);
-            let mut free = ReadBuf::new(&mut this.read[this.end..]);
-            ready!(Pin::new(&mut this.inner).poll_read(context, &mut free))?;
-            match free.filled().len() {
-                // Half a message, if there is one: that it ends there is for others to see.
-                0 if this.end > 0 => this.as_it_is = this.end,
-                0 => return Poll::Ready(Ok(())),
-                count => this.end += count,
+            if ready!(this.poll_more(context))? == 0 {
+                if this.end == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                // Half a message: that it ends there is for others to see.
+                this.as_it_is = this.end;
             }
         }
     }

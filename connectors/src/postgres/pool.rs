@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::{CancelToken, Client, Config};
 
-use super::failure::{failed, failed_reading};
+use super::failure::{AGAIN, failed, failed_reading};
 use super::link::Link;
 use super::options::Settings;
 use super::session;
@@ -32,8 +32,6 @@ const BREAKER: Duration = Duration::from_secs(2);
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the server has to take a request to cancel, and to end what it cancels.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEPALIVE: Duration = Duration::from_secs(10);
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 pub(super) struct Pool {
     settings: Settings,
@@ -65,6 +63,15 @@ struct Connection {
     handle: Handle,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+enum Refused {
+    /// Nobody is at the address.
+    Address(std::io::Error),
+    /// Somebody is, and says no, or something else.
+    Protocol(tokio_postgres::Error),
+}
+
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("place", &self.settings.place()).finish_non_exhaustive()
@@ -75,15 +82,10 @@ impl Pool {
     pub(super) fn try_new(settings: Settings) -> Result<Arc<Self>, Error> {
         let mut config = Config::new();
         config
-            .host(&settings.host)
-            .port(settings.port)
             .user(&settings.user)
             .dbname(&settings.database)
             .application_name(session::APPLICATION)
-            .connect_timeout(settings.connect_timeout)
-            .keepalives_idle(KEEPALIVE)
-            .tcp_user_timeout(UNACKNOWLEDGED_MAX)
-            // Every stream is handed to our own `Link`, which asks for TLS or does not.
+            // Every stream is handed to `Linking`, which asks for TLS or does not.
             .ssl_mode(SslMode::Require)
             .ssl_negotiation(SslNegotiation::Direct);
         if let Some(password) = &settings.password {
@@ -240,7 +242,7 @@ impl Pool {
         let connected = timeout(self.settings.connect_timeout, async {
             match self.connect_once().await {
                 // Somebody ended it as it began: the next one is another.
-                Err(e) if e.code().is_some_and(|code| code.code() == "57P01") => {
+                Err(Refused::Protocol(e)) if e.code().is_some_and(|c| c.code() == "57P01") => {
                     self.connect_once().await
                 }
                 connected => connected,
@@ -252,7 +254,11 @@ impl Pool {
                 self.state().broken = None;
                 return Ok(connection);
             }
-            Ok(Err(e)) => self.failed_reading("cannot connect", e),
+            Ok(Err(Refused::Protocol(e))) => self.failed_reading("cannot connect", e),
+            Ok(Err(Refused::Address(e))) => {
+                let what = format!("cannot connect: {e}{AGAIN}");
+                self.error(ErrorKind::Unavailable, what).with_source(e)
+            }
             Err(_) => {
                 let seconds = self.settings.connect_timeout.as_secs();
                 let what = format!("cannot connect: no answer within {seconds} s");
@@ -263,8 +269,10 @@ impl Pool {
         Err(error)
     }
 
-    async fn connect_once(&self) -> Result<Connection, tokio_postgres::Error> {
-        let (client, work) = self.config.connect(self.link.clone()).await?;
+    async fn connect_once(&self) -> Result<Connection, Refused> {
+        let (stream, linking) = self.link.open().await.map_err(Refused::Address)?;
+        let connected = self.config.connect_raw(stream, linking).await;
+        let (client, work) = connected.map_err(Refused::Protocol)?;
         let (tell, gone) = tokio::sync::oneshot::channel();
         let handle = Handle::current();
         let abort = {
@@ -282,14 +290,19 @@ impl Pool {
             )
         };
         let connection = Connection { client, gone, abort, handle };
-        session::prepare(&connection.client, self.settings.statement_timeout).await?;
+        session::prepare(&connection.client, self.settings.statement_timeout)
+            .await
+            .map_err(Refused::Protocol)?;
         Ok(connection)
     }
 
     async fn cancel(&self, token: CancelToken) {
-        let asked = timeout(CANCEL_TIMEOUT, token.cancel_query(self.link.clone())).await;
-        if let Ok(Err(e)) = asked {
-            tracing::debug!(error = %e, "a request to cancel was not taken");
+        let asked = timeout(CANCEL_TIMEOUT, async {
+            let (stream, linking) = self.link.open().await.map_err(Refused::Address)?;
+            token.cancel_query_raw(stream, linking).await.map_err(Refused::Protocol)
+        });
+        if let Ok(Err(e)) = asked.await {
+            tracing::debug!(error = ?e, "a request to cancel was not taken");
         }
     }
 
