@@ -46,14 +46,14 @@ pub(super) struct CopyReader {
 /// Where a field's bytes are; a negative length stands for NULL.
 #[derive(Clone, Copy)]
 struct FieldPlace {
-    at: usize,
+    at: u32,
     length: i32,
 }
 
 impl FieldPlace {
     fn of(self, bytes: &[u8]) -> Option<&[u8]> {
-        let length = usize::try_from(self.length).ok()?;
-        bytes.get(self.at..self.at + length)
+        let (at, length) = (self.at as usize, usize::try_from(self.length).ok()?);
+        bytes.get(at..at + length)
     }
 }
 
@@ -223,7 +223,8 @@ impl CopyReader {
             };
             at += 4;
             let length = i32::from_be_bytes(*length);
-            self.fields.push(FieldPlace { at, length });
+            let place = u32::try_from(at).map_err(|_| self.malformed("a row without an end"))?;
+            self.fields.push(FieldPlace { at: place, length });
             at += usize::try_from(length).unwrap_or_default();
         }
         if at > bytes.len() {

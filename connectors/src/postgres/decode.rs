@@ -265,7 +265,8 @@ fn numbers<'a, T: ArrowPrimitiveType>(
 
 fn primitive<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>) -> ArrayRef {
     let array = builder.finish();
-    let next = PrimitiveBuilder::with_capacity(array.len());
+    // Batches are about alike in length: one that is a little longer must not move.
+    let next = PrimitiveBuilder::with_capacity(array.len() + array.len() / 8);
     *builder = next.with_data_type(array.data_type().clone());
     Arc::new(array)
 }
@@ -273,7 +274,7 @@ fn primitive<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>) -> ArrayR
 fn bytes(builder: &mut BinaryBuilder) -> BinaryArray {
     let array = builder.finish();
     let size = array.value_data().len();
-    *builder = BinaryBuilder::with_capacity(array.len(), size + size / 8);
+    *builder = BinaryBuilder::with_capacity(array.len() + array.len() / 8, size + size / 8);
     array
 }
 

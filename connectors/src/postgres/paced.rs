@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep};
 /// So much of an answer is read before: a short one never waits.
 const BULK_BYTES: usize = 1 << 20;
 /// What comes in the meantime fits into a socket's buffer.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(3);
 
 /// A stream to a server that answers.
 pub(super) struct Paced {
