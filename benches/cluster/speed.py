@@ -77,8 +77,8 @@ class SetUp:
         self.cursor = self.connection.cursor()
         self.cursor.execute("USE tpch")
         if workers:
-            # As many partitions as a worker has cores.
-            self.cursor.execute(f"SET target_partitions = {len(workers[0])}")
+            # As many partitions as there are cores, as by default: a plan of one partition has nothing to spread.
+            self.cursor.execute(f"SET target_partitions = {len(self.cores)}")
         ask(self.cursor, "SELECT 1")
         self.pids = [self.nodes.server.pid, *(worker.pid for worker in self.nodes.workers)]
 

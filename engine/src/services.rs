@@ -149,6 +149,9 @@ impl Services {
     ) -> Result<SessionState> {
         let mut state = self.template.clone();
         *state.config_mut() = config;
+        if self.cluster().is_some_and(|cluster| !cluster.serving(&[]).is_empty()) {
+            broadcast_more(state.config_mut(), &self.base_config);
+        }
         // Functions that read settings (`now()` and the time zone) hold a copy of them.
         let updated: Vec<_> = state
             .scalar_functions()
@@ -320,6 +323,26 @@ fn check_free(catalogs: &[Catalog], foreign: &[Arc<ForeignCatalog>], name: &str)
         return Err(Error::new(ErrorKind::LimitExceeded, message));
     }
     Ok(())
+}
+
+/// Sides of joins that are sent whole to every task of a stage. The other side then stays where it
+/// is read, and its scan gets the join's filter, which does not pass between stages.
+const BROADCAST_BYTES: usize = 64 << 20;
+/// Where nobody knows how many bytes they are.
+const BROADCAST_ROWS: usize = 2_000_000;
+
+/// Within a process, joins of larger sides are built on all cores; between workers, moving the other
+/// side costs more. What a user has set stays.
+fn broadcast_more(config: &mut SessionConfig, base: &SessionConfig) {
+    let base = &base.options().optimizer;
+    let optimizer = &mut config.options_mut().optimizer;
+    if optimizer.hash_join_single_partition_threshold == base.hash_join_single_partition_threshold {
+        optimizer.hash_join_single_partition_threshold = BROADCAST_BYTES;
+    }
+    let rows = &mut optimizer.hash_join_single_partition_threshold_rows;
+    if *rows == base.hash_join_single_partition_threshold_rows {
+        *rows = BROADCAST_ROWS;
+    }
 }
 
 fn base_config(target_partitions: Option<usize>) -> SessionConfig {

@@ -133,7 +133,7 @@ impl Cluster {
     }
 
     /// The workers that take tasks and have `databases` mounted.
-    pub(super) fn serving(&self, databases: &[u64]) -> Vec<Url> {
+    pub(crate) fn serving(&self, databases: &[u64]) -> Vec<Url> {
         self.registry.serving(databases)
     }
 
