@@ -149,8 +149,14 @@ impl Services {
     ) -> Result<SessionState> {
         let mut state = self.template.clone();
         *state.config_mut() = config;
-        if self.cluster().is_some_and(|cluster| !cluster.serving(&[]).is_empty()) {
+        let workers = self.cluster().map_or(0, |cluster| cluster.serving(&[]).len());
+        if workers > 0 {
             broadcast_more(state.config_mut(), &self.base_config);
+        }
+        // A plan of one partition has no exchange to be cut at, however many cores others have.
+        let partitions = &mut state.config_mut().options_mut().execution.target_partitions;
+        if workers > 1 && *partitions == 1 {
+            *partitions = 2;
         }
         // Functions that read settings (`now()` and the time zone) hold a copy of them.
         let updated: Vec<_> = state
