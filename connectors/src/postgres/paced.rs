@@ -153,6 +153,7 @@ impl AsyncWrite for Paced {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::common::runtime::SpawnedTask;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::time::sleep;
@@ -165,7 +166,7 @@ mod tests {
         const PIECE: usize = 8 << 10;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(async move {
+        let serving = SpawnedTask::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut question = [0; 2];
             while stream.read_exact(&mut question).await.is_ok() {
@@ -191,14 +192,14 @@ mod tests {
         }
         paced.shutdown().await.unwrap();
         assert_eq!(paced.read(&mut [0; 8]).await.unwrap(), 0);
-        serving.await.unwrap();
+        serving.join().await.unwrap();
     }
 
     #[tokio::test]
     async fn an_end_in_the_middle_of_a_long_answer_is_seen() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(async move {
+        let serving = SpawnedTask::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(&vec![7; 5 << 20]).await.unwrap();
             sleep(Duration::from_millis(20)).await;
@@ -206,6 +207,6 @@ mod tests {
         let mut paced = Paced::new(TcpStream::connect(address).await.unwrap());
         let mut bytes = Vec::new();
         assert_eq!(paced.read_to_end(&mut bytes).await.unwrap(), 5 << 20);
-        serving.await.unwrap();
+        serving.join().await.unwrap();
     }
 }

@@ -167,6 +167,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Packed<S> {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::common::runtime::SpawnedTask;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -181,7 +182,7 @@ mod tests {
     async fn handed_on(sent: &[u8], cut: usize, room: usize) -> Vec<u8> {
         let (mut server, client) = tokio::io::duplex(cut);
         let sent = sent.to_vec();
-        let sending = tokio::spawn(async move { server.write_all(&sent).await });
+        let sending = SpawnedTask::spawn(async move { server.write_all(&sent).await });
         let mut packed = Packed::new(client);
         let (mut all, mut part) = (Vec::new(), vec![0; room]);
         loop {
@@ -190,7 +191,7 @@ mod tests {
                 count => all.extend_from_slice(&part[..count]),
             }
         }
-        sending.await.unwrap().unwrap();
+        sending.join().await.unwrap().unwrap();
         all
     }
 
