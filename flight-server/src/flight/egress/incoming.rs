@@ -47,7 +47,11 @@ impl Incoming {
         let rest = stream.boxed();
         let mut incoming = Self { descriptor: None, first: None, rest, bytes: 0, bytes_max };
         let Some(mut first) = incoming.receive().await? else {
-            return Err(Status::invalid_argument("the stream ended before its first message"));
+            // Drivers send nothing for a frame without rows, not even what it was for.
+            return Err(Status::invalid_argument(
+                "the stream ended before its first message: a frame without rows has nothing to load; \
+                 skip it, or send its schema as a stream or a record batch without rows",
+            ));
         };
         incoming.descriptor = first.flight_descriptor.take();
         incoming.first = Some(first);
