@@ -248,7 +248,8 @@ fn refused(context: &str, column: &ReadColumn, refusal: &Refusal) -> Error {
         }
         Refusal::Value(value) => {
             let hint = match column.wire {
-                Wire::Decimal { .. } => {
+                // What `numeric` without a precision is read as.
+                Wire::Decimal { precision: 38, scale: 9 } => {
                     "; the catalog's option `numeric = 'text'` reads columns without a precision as text"
                 }
                 Wire::Date { .. } | Wire::Timestamp { .. } => {

@@ -256,12 +256,11 @@ impl Pool {
             }
             Ok(Err(Refused::Protocol(e))) => self.failed_reading("cannot connect", e),
             Ok(Err(Refused::Address(e))) => {
-                let what = format!("cannot connect: {e}{AGAIN}");
-                self.error(ErrorKind::Unavailable, what).with_source(e)
+                self.error(ErrorKind::Unavailable, format!("cannot connect: {e}{AGAIN}"))
             }
             Err(_) => {
                 let seconds = self.settings.connect_timeout.as_secs();
-                let what = format!("cannot connect: no answer within {seconds} s");
+                let what = format!("cannot connect: no answer within {seconds} s{AGAIN}");
                 self.error(ErrorKind::Unavailable, what)
             }
         };

@@ -246,3 +246,14 @@ async fn what_a_users_text_sets_does_not_outlive_it() {
         assert_eq!(rows(&ctx, "SELECT * FROM gets").await.unwrap(), before, "{sql}");
     }
 }
+
+/// Where this process is killed, what runs for it in the database ends too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_looks_whether_somebody_still_waits_for_it() {
+    let Some(remote) = Remote::new() else { return };
+    let connector = remote.open(&[("pass_through", "true")]);
+    let ctx = session(connector.as_ref(), &[]).await;
+    let get = "SELECT current_setting('client_connection_check_interval') AS a";
+    ctx.register_table("gets", connector.query(get).await.unwrap()).unwrap();
+    assert_eq!(rows(&ctx, "SELECT * FROM gets").await.unwrap(), ["2s"]);
+}
