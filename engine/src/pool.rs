@@ -1,4 +1,5 @@
-//! The memory pool: DataFusion's fair pool, in which the merge of one sort leaves room for the others.
+//! The memory pool: DataFusion's fair pool, in which a sort leaves room for its merge, and the merge
+//! of one sort for the others.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,9 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-/// How a sort calls the reservation that it merges its spilled runs under.
+/// How a sort calls the reservation that it collects rows under; the partition follows.
+const SORT: &str = "ExternalSorter[";
+/// How it calls the one that it merges them under, from memory or from spilled runs.
 const MERGE: &str = "ExternalSorterMerge";
 
 /// What any merge may take: two runs at a time need about this much.
@@ -43,10 +46,15 @@ impl MemoryUse {
 /// A merge takes buffers for as many runs as the pool lets it, cannot spill, and so starves the
 /// merges beside it, one of which then fails. Here each partition's merge has its own share, all
 /// of them half of the pool; with fewer runs at a time it takes more passes.
+///
+/// Rows are merged before they are spilled, too, which takes half of what the sort reserved for them
+/// as its output, and as much for its keys. So a sort spills while a merge of all that it holds
+/// still fits its share.
 #[derive(Debug)]
 pub(crate) struct SharedPool {
     inner: FairSpillPool,
     merge_bytes_max: usize,
+    sort_bytes_max: usize,
     used: MemoryUse,
 }
 
@@ -54,9 +62,11 @@ impl SharedPool {
     /// A pool of `limit_bytes` for plans of `partitions`.
     pub(crate) fn new(limit_bytes: usize, partitions: usize) -> Self {
         let share = limit_bytes / 2 / partitions.max(1);
+        let merge_bytes_max = share.max(MERGE_BYTES_MIN);
         Self {
             inner: FairSpillPool::new(limit_bytes),
-            merge_bytes_max: share.max(MERGE_BYTES_MIN),
+            merge_bytes_max,
+            sort_bytes_max: merge_bytes_max / 3 * 4,
             used: MemoryUse::default(),
         }
     }
@@ -98,11 +108,16 @@ impl MemoryPool for SharedPool {
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let wanted = reservation.size().saturating_add(additional);
-        if wanted > self.merge_bytes_max && reservation.consumer().name().starts_with(MERGE) {
+        let name = reservation.consumer().name();
+        let most = match name {
+            name if name.starts_with(MERGE) => self.merge_bytes_max,
+            // The first batch is taken whatever its size: there is nothing to spill yet.
+            name if name.starts_with(SORT) && reservation.size() > 0 => self.sort_bytes_max,
+            _ => usize::MAX,
+        };
+        if wanted > most {
             return Err(DataFusionError::ResourcesExhausted(format!(
-                "{} asked for {wanted} bytes; one merge may hold {}",
-                reservation.consumer().name(),
-                self.merge_bytes_max
+                "{name} asked for {wanted} bytes; it may hold {most}"
             )));
         }
         self.inner.try_grow(reservation, additional)?;
@@ -134,6 +149,11 @@ mod tests {
             while merge.try_grow(8 << 20).is_ok() {}
             assert_eq!(merge.size(), 64 << 20);
         }
+        // A sort is refused, and spills, while its own merge still fits.
+        let sort = MemoryConsumer::new(format!("{SORT}0]")).with_can_spill(true).register(&pool);
+        sort.try_grow(64 << 20).unwrap();
+        assert!(sort.try_grow(32 << 20).is_err());
+        sort.free();
         let join = MemoryConsumer::new("HashJoinInput").register(&pool);
         join.try_grow(128 << 20).unwrap();
         assert!(join.try_grow(1).is_err());

@@ -149,9 +149,11 @@ impl Services {
     ) -> Result<SessionState> {
         let mut state = self.template.clone();
         *state.config_mut() = config;
-        let workers = self.cluster().map_or(0, |cluster| cluster.serving(&[]).len());
+        let cluster = self.cluster.get();
+        let workers = cluster.as_ref().map_or(0, |cluster| cluster.serving(&[]).len());
         if workers > 0 {
-            broadcast_more(state.config_mut(), &self.base_config);
+            let memory_bytes = cluster.and_then(|cluster| cluster.memory_bytes());
+            broadcast_more(state.config_mut(), &self.base_config, memory_bytes);
         }
         // A plan of one partition has no exchange to be cut at, however many cores others have.
         let partitions = &mut state.config_mut().options_mut().execution.target_partitions;
@@ -331,23 +333,28 @@ fn check_free(catalogs: &[Catalog], foreign: &[Arc<ForeignCatalog>], name: &str)
     Ok(())
 }
 
-/// Sides of joins that are sent whole to every task of a stage. The other side then stays where it
-/// is read, and its scan gets the join's filter, which does not pass between stages.
+/// Sides of joins that are sent whole to every task of a stage, in bytes. The other side then stays
+/// where it is read, and its scan gets the join's filter, which does not pass between stages.
 const BROADCAST_BYTES: usize = 64 << 20;
-/// Where nobody knows how many bytes they are.
-const BROADCAST_ROWS: usize = 2_000_000;
+/// What part of a worker's memory one such side may take: several tasks and joins each hold one.
+const BROADCAST_SHARE: usize = 16;
+/// Bytes of a row, where nobody knows them.
+const BROADCAST_ROW_BYTES: usize = 32;
 
 /// Within a process, joins of larger sides are built on all cores; between workers, moving the other
-/// side costs more. What a user has set stays.
-fn broadcast_more(config: &mut SessionConfig, base: &SessionConfig) {
+/// side costs more, as far as a worker of `memory_bytes` has room. What a user has set stays.
+fn broadcast_more(config: &mut SessionConfig, base: &SessionConfig, memory_bytes: Option<u64>) {
+    let room = memory_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+    let most = BROADCAST_BYTES.min(room / BROADCAST_SHARE);
     let base = &base.options().optimizer;
     let optimizer = &mut config.options_mut().optimizer;
-    if optimizer.hash_join_single_partition_threshold == base.hash_join_single_partition_threshold {
-        optimizer.hash_join_single_partition_threshold = BROADCAST_BYTES;
+    let bytes = &mut optimizer.hash_join_single_partition_threshold;
+    if *bytes == base.hash_join_single_partition_threshold {
+        *bytes = most.max(*bytes);
     }
     let rows = &mut optimizer.hash_join_single_partition_threshold_rows;
     if *rows == base.hash_join_single_partition_threshold_rows {
-        *rows = BROADCAST_ROWS;
+        *rows = (most / BROADCAST_ROW_BYTES).max(*rows);
     }
 }
 

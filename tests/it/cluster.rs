@@ -257,6 +257,7 @@ async fn a_worker_of_another_version_is_refused() {
         fingerprint: "fjord 0.0.1, codec 0, functions 0".to_owned(),
         is_draining: false,
         tasks: 0,
+        memory_bytes: 4 << 30,
         databases: Vec::new(),
     });
     let e = e.unwrap_err();

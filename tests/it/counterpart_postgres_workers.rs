@@ -242,6 +242,7 @@ async fn a_plan_whose_database_a_worker_does_not_know_is_refused_or_kept() {
             fingerprint: cluster.fingerprint().to_owned(),
             is_draining: false,
             tasks: 0,
+            memory_bytes: 4 << 30,
             databases: Vec::new(),
         };
         cluster.hear(registration).unwrap();

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::bound::with_field_ids;
 use super::operation::{Operation, Proposal};
 use super::rebase::check_same_table;
 use super::requirements::requirements;
@@ -56,7 +57,9 @@ where
         if updates.is_empty() {
             return Ok(Proposal::Nothing);
         }
-        self.wanted = Some(apply(TableMetadata::clone(metadata), updates.clone())?);
+        let wanted = apply(TableMetadata::clone(metadata), updates.clone())?;
+        let updates = with_field_ids(updates, &wanted);
+        self.wanted = Some(wanted);
         Ok(Proposal::Commit(Box::new(TableCommit {
             name: head.name().clone(),
             requirements: requirements(metadata, &updates),

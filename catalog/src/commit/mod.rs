@@ -2,6 +2,7 @@
 //!
 //! Modules are listed bottom-up.
 
+pub(crate) mod bound;
 pub(crate) mod limits;
 pub(crate) mod queue;
 pub(crate) mod requirements;

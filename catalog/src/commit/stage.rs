@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use iceberg::spec::{TableMetadataBuilder, TableProperties};
 use uuid::Uuid;
 
+use super::bound::with_field_ids;
 use super::replace::{Replacement, replace};
 use crate::create::{CreateMode, CreateTable, StagedTable};
 use crate::error::{Error, ErrorKind, Result};
@@ -182,10 +183,11 @@ fn stage_replace(existing: Table, create: CreateTable) -> Result<StagedTable> {
         },
     )
     .map_err(|e| e.with_context("table", existing.name().to_string()))?;
+    let updates = with_field_ids(built.changes, &built.metadata);
     Ok(StagedTable {
         table: Table::staged(existing.name().clone(), built.metadata),
         replaces: Some(existing),
-        updates: built.changes,
+        updates,
     })
 }
 

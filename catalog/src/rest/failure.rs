@@ -9,6 +9,9 @@ use crate::error::{Error, ErrorKind};
 /// Characters of a server's message that are repeated.
 const MESSAGE_CHARS_MAX: usize = 500;
 
+/// What Nessie 0.99 answers, with status 500, to an upgrade to version 3: it has not begun to commit.
+const NESSIE_NO_UPGRADE: &str = "Implement format version update";
+
 /// What was asked for, as far as a failure is read by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -50,12 +53,19 @@ impl Refusal {
 
     /// Whether asking again later may help, and did no harm.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self.status, 408 | 429 | 500 | 502 | 503 | 504)
+        matches!(self.status, 408 | 429 | 500 | 502 | 503 | 504) && !self.is_beyond_server()
+    }
+
+    /// Whether the server says that it cannot do this at all.
+    fn is_beyond_server(&self) -> bool {
+        self.status == 501 || self.status == 500 && self.message.starts_with(NESSIE_NO_UPGRADE)
     }
 
     /// Whether the change may have been made all the same.
     fn is_unclear(&self) -> bool {
-        matches!(self.status, 408 | 500 | 502 | 503 | 504) || !(400..600).contains(&self.status)
+        !self.is_beyond_server()
+            && (matches!(self.status, 408 | 500 | 502 | 503 | 504)
+                || !(400..600).contains(&self.status))
     }
 
     /// As an error. A conflict's kind is the caller's to know.
@@ -70,12 +80,13 @@ impl Refusal {
             return unclear(effect, &text);
         }
         let kind = match self.status {
+            _ if self.is_beyond_server() => ErrorKind::Unsupported,
             404 if self.is_protocol => ErrorKind::NotFound,
             // Nessie says it of a branch.
             400 if self.kind.starts_with("NoSuch") => ErrorKind::NotFound,
             400 | 422 => ErrorKind::InvalidArgument,
             401 | 403 | 419 => ErrorKind::PermissionDenied,
-            405 | 406 | 501 => ErrorKind::Unsupported,
+            405 | 406 => ErrorKind::Unsupported,
             409 => conflict,
             _ => ErrorKind::Unavailable,
         };
@@ -123,6 +134,15 @@ mod tests {
         assert_eq!(kind(400, "{}", Effect::Commit), ErrorKind::InvalidArgument);
         assert_eq!(kind(403, "", Effect::Commit), ErrorKind::PermissionDenied);
         assert_eq!(kind(429, "", Effect::Commit), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn an_upgrade_that_nessie_does_not_know_was_not_made() {
+        let said = "Implement format version update, current version is 2";
+        let body = format!(r#"{{"error":{{"message":"{said}","type":"","code":500}}}}"#);
+        assert_eq!(kind(500, &body, Effect::Commit), ErrorKind::Unsupported);
+        let body = body.replace("Implement format", "Cannot implement format");
+        assert_eq!(kind(500, &body, Effect::Commit), ErrorKind::CommitUnknown);
     }
 
     #[test]

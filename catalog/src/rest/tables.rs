@@ -16,9 +16,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::parse_table_metadata;
 use crate::metastore::{EntryKind, TableCommit};
 use crate::name::TableName;
-use crate::spec::{TableMetadata, TableRequirement, TableUpdate};
+use crate::spec::{
+    PartitionSpec, TableMetadata, TableRequirement, TableUpdate, UnboundPartitionSpec,
+};
 use crate::table::Table;
 
+/// How an update names what the one before it has added.
+const LAST_ADDED: i32 = -1;
 /// On Nessie: the commit that a loaded table was read at.
 pub(super) const NESSIE_COMMIT: &str = "nessie.commit.id";
 /// On Nessie: between a table's name and the reference that it is read at.
@@ -27,6 +31,10 @@ pub(super) const AT: char = '@';
 impl Rest {
     pub(super) async fn read_table(&self, name: &TableName) -> Result<Table> {
         match self.table_as_given(name).await {
+            // No listing has such a name; what is missing may be the reference, and the server says it.
+            Err(e) if e.kind() == ErrorKind::NotFound && self.names_reference(name).await? => {
+                return Err(e);
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             outcome => return outcome,
         }
@@ -53,6 +61,10 @@ impl Rest {
             }
             _ => Ok((endpoint, name.clone())),
         }
+    }
+
+    async fn names_reference(&self, name: &TableName) -> Result<bool> {
+        Ok(name.name.contains(AT) && self.endpoint().await?.nessie.is_some())
     }
 
     /// The table of a `LoadTableResult` or a `CommitTableResponse`.
@@ -269,7 +281,8 @@ pub(super) fn branch_of<'e>(endpoint: &'e Endpoint, name: &TableName) -> Result<
 
 /// The updates as the protocol has them. Servers want `last-column-id` beside a new schema, which
 /// the format library leaves out since the specification calls it obsolete; and Nessie takes the ids
-/// of new schemas, specs and orders as they are, so that they must be new.
+/// of new schemas, specs and orders as they are, so that they must be new; what the table has already
+/// is not added again, as Nessie does not count that as the last one added.
 pub(super) fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Result<Vec<Value>> {
     let staged = commit.staged.as_ref().map(|table| table.metadata().last_column_id());
     let asserted = commit.requirements.iter().filter_map(|requirement| match requirement {
@@ -280,26 +293,59 @@ pub(super) fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Res
     });
     let last = asserted.chain(staged).max().unwrap_or_default();
     let mut taken = base.map(Taken::of).unwrap_or_default();
-    let written = commit.updates.iter().map(|update| {
+    let (mut known_spec, mut known_order) = (None, None);
+    let mut written = Vec::with_capacity(commit.updates.len());
+    for update in &commit.updates {
         let mut json = serde_json::to_value(update).map_err(|e| {
             Error::new(ErrorKind::Bug, "an update cannot be written").with_source(e)
         })?;
-        let Some(object) = json.as_object_mut() else { return Ok(json) };
+        let Some(object) = json.as_object_mut() else { continue };
         match update {
             TableUpdate::AddSchema { schema } => {
                 let id = schema.highest_field_id().max(last);
                 object.insert("last-column-id".to_owned(), json!(id));
                 renumber(object, "schema", "schema-id", &mut taken.schemas);
             }
-            TableUpdate::AddSpec { .. } => renumber(object, "spec", "spec-id", &mut taken.specs),
-            TableUpdate::AddSortOrder { .. } => {
+            TableUpdate::AddSpec { spec } => {
+                known_spec = base.and_then(|base| known_spec_of(base, spec));
+                if known_spec.is_some() {
+                    continue;
+                }
+                renumber(object, "spec", "spec-id", &mut taken.specs);
+            }
+            TableUpdate::AddSortOrder { sort_order } => {
+                let known = base.and_then(|base| base.sort_order_by_id(sort_order.order_id));
+                known_order =
+                    known.filter(|known| known.as_ref() == sort_order).map(|known| known.order_id);
+                if known_order.is_some() {
+                    continue;
+                }
                 renumber(object, "sort-order", "order-id", &mut taken.orders);
+            }
+            TableUpdate::SetDefaultSpec { spec_id: LAST_ADDED } => {
+                if let Some(id) = known_spec {
+                    object.insert("spec-id".to_owned(), json!(id));
+                }
+            }
+            TableUpdate::SetDefaultSortOrder { sort_order_id } => {
+                if let Some(id) = known_order
+                    && *sort_order_id == i64::from(LAST_ADDED)
+                {
+                    object.insert("sort-order-id".to_owned(), json!(id));
+                }
             }
             _ => {}
         }
-        Ok(json)
-    });
-    written.collect()
+        written.push(json);
+    }
+    Ok(written)
+}
+
+/// The id by which a table has a spec already.
+fn known_spec_of(base: &TableMetadata, spec: &UnboundPartitionSpec) -> Option<i32> {
+    let known = base.partition_spec_by_id(spec.spec_id()?)?;
+    let is_same = PartitionSpec::clone(known).into_unbound() == *spec;
+    is_same.then(|| known.spec_id())
 }
 
 /// The highest ids that a table has given out; `None` where they do not matter.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::Notify;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue};
@@ -24,6 +25,8 @@ const ERRAND_HEADER: &str = "x-fjord-errand";
 #[derive(Clone, Debug, Default)]
 pub(super) struct Errands {
     live: Arc<Mutex<HashMap<Uuid, Arc<Errand>>>>,
+    /// Told whenever one ends.
+    ended: Arc<Notify>,
     /// By the attempt at a query that all its parts carry.
     memory: Arc<Mutex<HashMap<String, Weak<RuntimeEnv>>>>,
 }
@@ -52,6 +55,11 @@ impl Errands {
     pub(super) fn find(&self, headers: &HeaderMap) -> Option<Arc<Errand>> {
         let id: Uuid = headers.get(ERRAND_HEADER)?.to_str().ok()?.parse().ok()?;
         locked(&self.live).get(&id).cloned()
+    }
+
+    /// Until an errand ends, or one has since this was asked last.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     /// The runtime that all parts of `attempt` share here, with memory of their own.
@@ -91,6 +99,7 @@ impl Drop for RunningErrand {
     fn drop(&mut self) {
         self.errand.end();
         drop(locked(&self.errands.live).remove(&self.errand.id()));
+        self.errands.ended.notify_one();
     }
 }
 

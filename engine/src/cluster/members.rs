@@ -137,6 +137,11 @@ impl Cluster {
         self.registry.serving(databases)
     }
 
+    /// What every worker that takes tasks has for its operators, in bytes; `None` where none says it.
+    pub(crate) fn memory_bytes(&self) -> Option<u64> {
+        self.registry.memory_bytes()
+    }
+
     /// Asks the workers of a failed attempt whether they are there, and takes out those that are not.
     pub(super) async fn suspend_lost(&self, workers: &[Url]) -> Vec<Url> {
         let asked = workers.iter().map(|url| async move {

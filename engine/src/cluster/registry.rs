@@ -33,6 +33,8 @@ pub struct Registration {
     pub is_draining: bool,
     /// Tasks that it runs now.
     pub tasks: u64,
+    /// Bytes that its operators may hold together.
+    pub memory_bytes: u64,
     /// The databases that it has mounted, by [`fjord_connectors::codec::RemoteDatabase::key`].
     pub databases: Vec<u64>,
 }
@@ -92,6 +94,8 @@ struct Member {
     suspended: Option<Instant>,
     tasks: u64,
     failures: u64,
+    /// `None`: configured, and not known.
+    memory_bytes: Option<u64>,
     /// `None`: configured; what it has mounted shows when a plan needs it.
     databases: Option<Vec<u64>>,
 }
@@ -129,6 +133,7 @@ impl Registry {
                 suspended: None,
                 tasks: 0,
                 failures: 0,
+                memory_bytes: None,
                 databases: None,
             };
             (url.to_string(), member)
@@ -145,7 +150,7 @@ impl Registry {
     /// # Errors
     /// `LimitExceeded` for one worker too many.
     pub(super) fn hear(&self, registration: Registration) -> Result<bool> {
-        let Registration { id, url, is_draining, tasks, databases, .. } = registration;
+        let Registration { id, url, is_draining, tasks, memory_bytes, databases, .. } = registration;
         let mut members = self.members();
         members.retain(|_, member| {
             member.heard.is_none_or(|heard| heard.elapsed() < SILENCE_MAX + MEMORY_OF_LOST)
@@ -168,6 +173,7 @@ impl Registry {
             suspended: known.and_then(|known| known.suspended),
             tasks,
             failures: known.map_or(0, |known| known.failures),
+            memory_bytes: Some(memory_bytes),
             databases: Some(databases),
         };
         drop(members.insert(key, member));
@@ -185,6 +191,13 @@ impl Registry {
         let serving = members.values().filter(|member| member.state() == WorkerState::Serving);
         let serving = serving.filter(has_all);
         serving.map(|member| member.url.clone()).collect()
+    }
+
+    /// What every worker that takes tasks has for its operators, in bytes; `None` where none says it.
+    pub(super) fn memory_bytes(&self) -> Option<u64> {
+        let members = self.members();
+        let serving = members.values().filter(|member| member.state() == WorkerState::Serving);
+        serving.filter_map(|member| member.memory_bytes).min()
     }
 
     /// Gives a worker that failed a query no other for a while.
@@ -222,6 +235,7 @@ mod tests {
             fingerprint: String::new(),
             is_draining,
             tasks: 0,
+            memory_bytes: 64 << 20,
             databases: vec![7, 9],
         }
     }

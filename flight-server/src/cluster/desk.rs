@@ -93,6 +93,7 @@ impl Desk {
             fingerprint: heard.fingerprint,
             is_draining: heard.is_draining,
             tasks: heard.tasks,
+            memory_bytes: heard.memory_bytes,
             databases: heard.databases,
         };
         let is_new = self

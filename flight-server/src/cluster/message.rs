@@ -16,6 +16,8 @@ pub(crate) struct Heard {
     pub(crate) fingerprint: String,
     pub(crate) is_draining: bool,
     pub(crate) tasks: u64,
+    /// What its operators may hold together.
+    pub(crate) memory_bytes: u64,
     /// The databases that it has mounted, each by what nodes know it by.
     pub(crate) databases: Vec<u64>,
     /// What is in the file that the desk named.

@@ -56,13 +56,14 @@ impl Member {
         let (id, mut proof, mut is_known) = (Uuid::new_v4(), None, false);
         let mut was_reached = true;
         loop {
-            self.node.tidy().await;
+            self.node.tidy();
             let heard = Heard {
                 id,
                 address: self.address.clone(),
                 fingerprint: self.node.fingerprint().to_owned(),
                 is_draining: self.is_draining.load(Ordering::Relaxed),
                 tasks: self.node.tasks(),
+                memory_bytes: self.node.memory_bytes(),
                 databases: self.node.databases(),
                 proof: proof.clone(),
             };

@@ -93,6 +93,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
     health.enter(Phase::Serving);
 
     let is_draining = Arc::new(AtomicBool::new(false));
+    let tidying = SpawnedTask::spawn(node.clone().keep_tidy());
     let mut speaking = JoinSet::new();
     if !arguments.unregistered {
         let member = Member {
@@ -124,6 +125,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
         tokio::time::sleep(DRAIN_NOTICE).await;
     }
     finish_tasks(&node, config.server.drain_time).await;
+    drop(tidying);
     if node.tasks() > 0 {
         note(&format!("{} tasks did not end in time and were stopped", node.tasks()));
     }
@@ -179,9 +181,9 @@ fn addresses(
 /// Waits for the tasks that a worker has, as long as it may.
 async fn finish_tasks(node: &WorkerNode, time: Duration) {
     let begun = Instant::now();
-    node.tidy().await;
+    node.tidy();
     while node.tasks() > 0 && begun.elapsed() < time {
         tokio::time::sleep(DRAIN_STEP).await;
-        node.tidy().await;
+        node.tidy();
     }
 }
