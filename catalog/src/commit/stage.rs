@@ -42,7 +42,7 @@ pub(crate) async fn stage(
         }
     }
     if let Some(location) = &create.location {
-        storage.resolve_named(location)?;
+        storage.resolve_new(location)?;
     }
     let staged = match (existing, create.mode) {
         (Some(table), CreateMode::Create) => Err(Error::new(

@@ -10,6 +10,16 @@ const REASON_CHARS_MAX: usize = 300;
 
 /// What `doing` (`"read"`, `"write"` …) to `uri` met.
 pub fn store_error(doing: &str, uri: &str, error: object_store::Error) -> Error {
+    store_error_of("file", doing, uri, error)
+}
+
+/// The same of `what` (`"manifest list"` …).
+pub(crate) fn store_error_of(
+    what: &str,
+    doing: &str,
+    uri: &str,
+    error: object_store::Error,
+) -> Error {
     use object_store::Error as Store;
     let (kind, problem) = match &error {
         Store::NotFound { .. } => match code(&error).as_deref() {
@@ -20,7 +30,9 @@ pub fn store_error(doing: &str, uri: &str, error: object_store::Error) -> Error 
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
             let said = code(&error).map(|code| format!(": the store answered {code}"));
             let said = said.unwrap_or_default();
-            (ErrorKind::PermissionDenied, format!("cannot {doing} it: permission denied{said}"))
+            let place = "check the credentials of the [storage] section for it, or of the environment";
+            let text = format!("cannot {doing} it: permission denied{said}; {place}");
+            (ErrorKind::PermissionDenied, text)
         }
         Store::Precondition { .. } => {
             (ErrorKind::Storage, format!("cannot {doing} it: it changed meanwhile"))
@@ -33,7 +45,7 @@ pub fn store_error(doing: &str, uri: &str, error: object_store::Error) -> Error 
         }
         other => from_cause(doing, other),
     };
-    Error::new(kind, format!("file {uri:?}: {problem}")).with_source(error)
+    Error::new(kind, format!("{what} {uri:?}: {problem}")).with_source(error)
 }
 
 /// Local disk reports everything but absence as generic; the operating system's reason is inside.

@@ -2,7 +2,7 @@
 //!
 //! Modules, bottom-up: each uses only those above it.
 
-mod fault;
+pub(crate) mod fault;
 mod location;
 mod local;
 mod bucket;
@@ -189,6 +189,13 @@ impl Storage {
         if self.scope.is_some() {
             location::check_plain(uri)?;
         }
+        self.resolve(uri)
+    }
+
+    /// Like [`Storage::resolve_named`], for what is about to be made: its name must mean the same to
+    /// readers that decode it and to those that do not.
+    pub fn resolve_new(&self, uri: &str) -> Result<Resolved> {
+        location::check_plain(uri)?;
         self.resolve(uri)
     }
 
