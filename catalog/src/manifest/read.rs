@@ -19,7 +19,11 @@ pub(super) async fn read_file(
     bytes_max: u64,
 ) -> Result<Bytes> {
     let resolved = storage.resolve(uri)?;
-    let got = resolved.store.get(&resolved.path).await.map_err(|e| store_error_of(what, "read", uri, e))?;
+    let got = resolved
+        .store
+        .get(&resolved.path)
+        .await
+        .map_err(|e| store_error_of(what, "read", uri, e))?;
     if got.meta.size > bytes_max {
         return Err(Error::new(
             ErrorKind::LimitExceeded,

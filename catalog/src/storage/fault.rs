@@ -30,7 +30,8 @@ pub(crate) fn store_error_of(
         Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
             let said = code(&error).map(|code| format!(": the store answered {code}"));
             let said = said.unwrap_or_default();
-            let place = "check the credentials of the [storage] section for it, or of the environment";
+            let place =
+                "check the credentials of the [storage] section for it, or of the environment";
             let text = format!("cannot {doing} it: permission denied{said}; {place}");
             (ErrorKind::PermissionDenied, text)
         }

@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion_distributed::{ChannelResolver, GetWorkerInfoRequest, WorkerChannel, grpc};
+use http_body_util::Full;
 use tonic::body::Body;
 use tonic::codegen::http::HeaderValue;
 use tonic::codegen::{Service, http};
@@ -56,6 +58,40 @@ impl Channels {
     pub(super) async fn is_there(&self, url: &Url) -> bool {
         self.forget(url);
         self.get_worker_client_for_url(url).await.is_ok()
+    }
+
+    /// The connection to a node, which is opened if there is none.
+    async fn channel(&self, url: &Url) -> Result<grpc::BoxCloneSyncChannel> {
+        let known = self.open().get(url).cloned();
+        if let Some(channel) = known {
+            return Ok(channel);
+        }
+        let channel = self.connect(url).await?;
+        let mut open = self.open();
+        if open.len() >= CHANNELS_MAX {
+            open.clear();
+        }
+        open.insert(url.clone(), channel.clone());
+        Ok(channel)
+    }
+
+    /// Sends `message` to a method of a node's that is no gRPC.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or refuses.
+    pub(super) async fn post(&self, url: &Url, path: &str, message: Bytes) -> Result<()> {
+        let mut channel = self.channel(url).await?;
+        let failed = |e| exec_datafusion_err!("worker {url}: {e}");
+        std::future::poll_fn(|cx| channel.poll_ready(cx))
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        let request = http::Request::post(path).body(Body::new(Full::new(message)));
+        let request = request.map_err(|e| failed(e.to_string()))?;
+        let response = channel.call(request).await.map_err(|e| failed(e.to_string()))?;
+        match response.status().is_success() {
+            true => Ok(()),
+            false => Err(failed(response.status().to_string())),
+        }
     }
 
     async fn connect(&self, url: &Url) -> Result<grpc::BoxCloneSyncChannel> {
@@ -109,19 +145,7 @@ impl Channels {
 #[async_trait]
 impl ChannelResolver for Channels {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
-        let known = self.open().get(url).cloned();
-        let channel = match known {
-            Some(channel) => channel,
-            None => {
-                let channel = self.connect(url).await?;
-                let mut open = self.open();
-                if open.len() >= CHANNELS_MAX {
-                    open.clear();
-                }
-                open.insert(url.clone(), channel.clone());
-                channel
-            }
-        };
+        let channel = self.channel(url).await?;
         Ok(grpc::create_worker_client(channel))
     }
 }

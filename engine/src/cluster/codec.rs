@@ -7,7 +7,9 @@ use datafusion::common::{internal_datafusion_err, internal_err, not_impl_err};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
+use datafusion_proto::physical_plan::{
+    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+};
 use datafusion_proto::protobuf;
 use fjord_catalog::name::{Namespace, TableName};
 use fjord_catalog::spec::TableMetadata;
@@ -16,7 +18,9 @@ use fjord_catalog::table::Table;
 use fjord_connectors::codec;
 use fjord_connectors::connector::Connectors;
 use prost::Message;
+use url::Url;
 
+use super::join_filters::{AwaitJoinFilterExec, SendJoinFilterExec};
 use crate::hand::{HandExec, Handing, ListLengths};
 use crate::iceberg::wire::{ScanMessage, decode_scan, decode_schema, encode_scan, scan_of};
 use crate::iceberg::write::{ConformExec, Fit, IcebergWriteExec, write_planned};
@@ -35,7 +39,7 @@ const NOT_FOR_WRITERS: [&str; 7] = [
 /// An operator.
 #[derive(Clone, PartialEq, prost::Message)]
 struct NodeMessage {
-    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5, 6, 7")]
     node: Option<Node>,
 }
 
@@ -52,6 +56,29 @@ enum Node {
     /// What the connectors' own codec makes of a scan.
     #[prost(bytes = "vec", tag = "5")]
     Remote(Vec<u8>),
+    #[prost(message, tag = "6")]
+    SendJoinFilter(SendJoinFilterMessage),
+    #[prost(message, tag = "7")]
+    AwaitJoinFilter(AwaitJoinFilterMessage),
+}
+
+/// Who sends a join's filter.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SendJoinFilterMessage {
+    #[prost(message, optional, tag = "1")]
+    filter: Option<protobuf::PhysicalExprNode>,
+    #[prost(bool, tag = "2")]
+    is_whole: bool,
+    /// Where it goes.
+    #[prost(string, repeated, tag = "3")]
+    workers: Vec<String>,
+}
+
+/// Who waits for the filters of joins.
+#[derive(Clone, PartialEq, prost::Message)]
+struct AwaitJoinFilterMessage {
+    #[prost(message, repeated, tag = "1")]
+    filters: Vec<protobuf::PhysicalExprNode>,
 }
 
 /// How batches are handed on.
@@ -132,6 +159,18 @@ impl PhysicalExtensionCodec for FjordCodec {
             Node::Conform(ConformMessage { schema: Some(schema.as_ref().try_into()?), floor })
         } else if let Some(write) = node.downcast_ref::<IcebergWriteExec>() {
             Node::Write(encode_write(write.table())?)
+        } else if let Some(send) = node.downcast_ref::<SendJoinFilterExec>() {
+            Node::SendJoinFilter(SendJoinFilterMessage {
+                filter: Some(converter.physical_expr_to_proto(send.filter(), self)?),
+                is_whole: send.is_whole(),
+                workers: send.workers().iter().map(Url::to_string).collect(),
+            })
+        } else if let Some(waiting) = node.downcast_ref::<AwaitJoinFilterExec>() {
+            let filters = waiting.filters().iter();
+            let filters = filters.map(|filter| converter.physical_expr_to_proto(filter, self));
+            Node::AwaitJoinFilter(AwaitJoinFilterMessage {
+                filters: filters.collect::<Result<_>>()?,
+            })
         } else if codec::database_of(node.as_ref()).is_some() {
             let mut scan = Vec::new();
             codec::encode(&node, &mut scan, self, converter)?;
@@ -171,6 +210,32 @@ impl PhysicalExtensionCodec for FjordCodec {
             }
             Some(Node::Write(write)) => {
                 Ok(write_planned(only(inputs)?, &decode_table(write)?, &self.storage)?)
+            }
+            Some(Node::SendJoinFilter(send)) => {
+                let input = only(inputs)?;
+                let decoding = PhysicalPlanDecodeContext::new(context, self);
+                let Some(filter) = &send.filter else {
+                    return internal_err!("a join's filter that is not there");
+                };
+                let filter =
+                    converter.proto_to_physical_expr(filter, &input.schema(), &decoding)?;
+                let workers = send.workers.iter().map(|url| url.parse());
+                let workers = workers.collect::<Result<Vec<Url>, _>>();
+                let workers =
+                    workers.map_err(|e| internal_datafusion_err!("a worker's address: {e}"))?;
+                let send = SendJoinFilterExec::new(input, filter, send.is_whole, workers.into());
+                Ok(Arc::new(send))
+            }
+            Some(Node::AwaitJoinFilter(waiting)) => {
+                let input = only(inputs)?;
+                let decoding = PhysicalPlanDecodeContext::new(context, self);
+                let schema = input.schema();
+                let filters = waiting.filters.iter().map(|filter| {
+                    // It names columns of its join's, which the scan's schema is not asked for.
+                    converter.proto_to_physical_expr(filter, &schema, &decoding)
+                });
+                let filters = filters.collect::<Result<_>>()?;
+                Ok(Arc::new(AwaitJoinFilterExec::new(input, filters)))
             }
             Some(Node::Remote(scan)) => match &self.databases {
                 Some(known) => codec::decode(&scan, known.as_ref(), context, self, converter),

@@ -11,9 +11,10 @@
 
 mod settings;
 mod node;
+mod channel;
+mod join_filters;
 mod codec;
 mod registry;
-mod channel;
 mod spread;
 mod order;
 mod place;

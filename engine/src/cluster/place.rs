@@ -35,6 +35,7 @@ use futures::FutureExt;
 use url::Url;
 use uuid::Uuid;
 
+use super::join_filters::link;
 use super::members::Cluster;
 use super::order::spelt_out;
 use super::settings::Carried;
@@ -123,6 +124,7 @@ pub(crate) fn place(
         true => planned,
         false => whole(plan)?,
     };
+    let planned = link(planned, &workers)?;
     if let Err(e) = try_to_send(&planned, &state) {
         return Ok(Placement::Local(format!("it cannot be sent: {}", shortened(&e))));
     }

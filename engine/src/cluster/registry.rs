@@ -150,7 +150,8 @@ impl Registry {
     /// # Errors
     /// `LimitExceeded` for one worker too many.
     pub(super) fn hear(&self, registration: Registration) -> Result<bool> {
-        let Registration { id, url, is_draining, tasks, memory_bytes, databases, .. } = registration;
+        let Registration { id, url, is_draining, tasks, memory_bytes, databases, .. } =
+            registration;
         let mut members = self.members();
         members.retain(|_, member| {
             member.heard.is_none_or(|heard| heard.elapsed() < SILENCE_MAX + MEMORY_OF_LOST)

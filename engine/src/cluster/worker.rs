@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use super::channel::Channels;
 use super::codec::FjordCodec;
 use super::errands::Errands;
+use super::join_filters::{Desk, Exchange, JoinFilterService};
 use super::node::{NODE_HEADER, NodeAuth, check_version};
 use super::settings::Carried;
 use crate::engine::Engine;
@@ -43,6 +45,9 @@ const TIDY_READS: usize = 66;
 /// When tidying follows the end of an errand, whose task lets go of its plan a little later.
 const TIDY_AFTER: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(45), Duration::from_millis(300)];
+/// Keys of a join's build side that its filter lists, and their bytes.
+const LISTED_KEYS_MAX: usize = 100_000;
+const LISTED_BYTES_MAX: usize = 4 << 20;
 /// The method that brings a plan; its call lasts as long as the query.
 const PLAN_METHOD: &str = "/CoordinatorChannel";
 /// The method that tells the version: open to other ones.
@@ -66,6 +71,7 @@ pub struct WorkerNode {
     tasks: Arc<AtomicU64>,
     services: Arc<Services>,
     errands: Errands,
+    desk: Desk,
     worker: Worker,
 }
 
@@ -91,10 +97,12 @@ impl WorkerNode {
         let counted = Arc::clone(&tasks);
         let lent = Arc::clone(&services);
         let errands = Errands::default();
+        let desk = Desk::default();
         let office = Office {
             services: lent,
             channels,
             errands: errands.clone(),
+            desk: desk.clone(),
             tasks: counted,
             query_memory_bytes: options.query_memory_bytes,
         };
@@ -102,7 +110,7 @@ impl WorkerNode {
         let worker = Worker::from_session_builder(sessions)
             .with_runtime_env(runtime)
             .with_version(fingerprint.to_string());
-        Ok(Self { auth: options.auth, fingerprint, tasks, services, errands, worker })
+        Ok(Self { auth: options.auth, fingerprint, tasks, services, errands, desk, worker })
     }
 
     /// Version, codec and functions, which nodes compare.
@@ -154,6 +162,23 @@ impl WorkerNode {
         }
     }
 
+    /// The service that takes the filters of joins from other workers.
+    pub fn join_filters(
+        &self,
+    ) -> impl Service<
+        http::Request<Body>,
+        Response = http::Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static {
+        let (auth, fingerprint) = (Arc::clone(&self.auth), Arc::clone(&self.fingerprint));
+        JoinFilterService::new(auth, fingerprint, self.desk.clone())
+    }
+
     /// The gRPC service that takes plans. Its work is done on the runtime of `handle`, whichever one
     /// serves the connections.
     pub fn service(
@@ -185,6 +210,7 @@ struct Office {
     services: Arc<Services>,
     channels: Channels,
     errands: Errands,
+    desk: Desk,
     tasks: Arc<AtomicU64>,
     query_memory_bytes: Option<usize>,
 }
@@ -203,6 +229,9 @@ fn session(asked: WorkerQueryContext, office: &Office) -> DfResult<SessionState>
     config.set_distributed_user_codec(codec.with_databases(databases));
     config.set_distributed_channel_resolver(office.channels.clone());
     config.set_extension(Arc::new(Held::one_of(&office.tasks)));
+    let presence = office.desk.enter(&carried.attempt);
+    config.set_extension(Arc::new(Exchange::new(presence, office.channels.clone())));
+    list_more_keys(config.options_mut(), services);
     if let Some(errand) = office.errands.find(&headers) {
         let switch = errand.switch();
         config.set_distributed_worker_plan_rewrite_handler(
@@ -220,6 +249,21 @@ fn session(asked: WorkerQueryContext, office: &Office) -> DfResult<SessionState>
     let process = services.runtime_env();
     let runtime = office.errands.runtime(&carried.attempt, &process, limit, partitions);
     Ok(SessionStateBuilder::new_from_existing(state).with_runtime_env(runtime).build())
+}
+
+/// What is sent is a list of keys or their bounds: the join's own table stays where it is. So a list
+/// may be longer here than in one process.
+fn list_more_keys(options: &mut ConfigOptions, services: &Services) {
+    let base = &services.base_config.options().optimizer;
+    let optimizer = &mut options.optimizer;
+    let count = &mut optimizer.hash_join_inlist_pushdown_max_distinct_values;
+    if *count == base.hash_join_inlist_pushdown_max_distinct_values {
+        *count = LISTED_KEYS_MAX;
+    }
+    let size = &mut optimizer.hash_join_inlist_pushdown_max_size;
+    if *size == base.hash_join_inlist_pushdown_max_size {
+        *size = LISTED_BYTES_MAX;
+    }
 }
 
 /// Counts a task while its session is there.

@@ -73,6 +73,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
     let pages = SpawnedTask::spawn(http::serve(pages, state, HttpLimits::default(), watched));
     let network = network()?;
     let service = node.service(Handle::current());
+    let join_filters = node.join_filters();
     let listener = listener.into_std()?;
     let mut wire = JoinSet::new();
     let serving = async move {
@@ -85,6 +86,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &WorkerArgs) -> Result<E
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES * 2)
             .add_service(service)
+            .add_service(join_filters)
             .serve_with_incoming_shutdown(connections, told(stopped))
             .await
             .context("the listener of a worker ended")
