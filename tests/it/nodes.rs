@@ -283,6 +283,90 @@ fn a_query_that_is_killed_ends_on_its_workers_within_seconds() {
     }
 }
 
+/// The figures of operators of a kind, which are in one or several stages, summed over their tasks.
+fn rows_out(plan: &str, operator: &str) -> Vec<f64> {
+    let rows = |of_task: &str| {
+        let (_, rows) = of_task.split_once(':')?;
+        let (number, unit) = rows.split_once(' ').unwrap_or((rows, ""));
+        let unit = match unit {
+            "" => 1.0,
+            "K" => 1e3,
+            _ => 1e6,
+        };
+        Some(number.parse::<f64>().ok()? * unit)
+    };
+    let lines = plan.lines().filter(|line| line.contains(operator));
+    let figures = lines.filter_map(|line| {
+        let (figures, _) = line.split_once("output_rows={")?.1.split_once('}')?;
+        Some(figures.split(", ").filter_map(rows).sum())
+    });
+    figures.collect()
+}
+
+#[test]
+fn a_scan_of_another_stage_reads_what_a_join_has_partners_for() {
+    let nodes = Nodes::start("[cluster]\nbytes_min = 0\ntask_bytes = 64\n", |_| {});
+    nodes
+        .server
+        .sql(
+            "CREATE TABLE big AS SELECT v AS k, 'x' || v AS s FROM generate_series(1, 200000) g(v);
+             INSERT INTO big SELECT k + 200000, s FROM big;
+             CREATE TABLE few AS SELECT v * 1000 AS k, CAST(v * 1000 AS varchar) AS t FROM generate_series(1, 100) g(v);
+             INSERT INTO few SELECT k + 200000, t FROM few;
+             CREATE TABLE more AS SELECT v * 80 AS k FROM generate_series(1, 2500) g(v);
+             INSERT INTO more SELECT k + 200000 FROM more;
+             CREATE TABLE none AS SELECT k FROM few WHERE k < 0",
+        )
+        .unwrap();
+    // Both sides of the joins change places, so that a join and its scans are in different stages.
+    let shuffled = "SET datafusion.optimizer.hash_join_single_partition_threshold = 0;
+         SET datafusion.optimizer.hash_join_single_partition_threshold_rows = 0; ";
+    let joined = [
+        ("SELECT count(*), sum(b.k) FROM few f JOIN big b ON f.k = b.k", "200,30100000"),
+        // Through an aggregation, by two keys, and from one join to the next.
+        (
+            "SELECT count(*), sum(b.k) FROM few f JOIN (SELECT k, max(s) AS s FROM big GROUP BY k) b ON f.k = b.k",
+            "200,30100000",
+        ),
+        (
+            "SELECT count(*), sum(b.k) FROM few f JOIN big b ON f.k = b.k AND 'x' || f.t = b.s",
+            "200,30100000",
+        ),
+        (
+            "SELECT count(*), sum(c.k) FROM few f JOIN big b ON f.k = b.k JOIN big c ON b.k = c.k",
+            "200,30100000",
+        ),
+        ("SELECT count(*), sum(k) FROM big WHERE k IN (SELECT k FROM few)", "200,30100000"),
+        // More keys than a join lists.
+        ("SELECT count(*), sum(b.k) FROM more f JOIN big b ON f.k = b.k", "5000,1000200000"),
+        ("SELECT count(*), sum(b.k) FROM none f JOIN big b ON f.k = b.k", "0,"),
+    ];
+    for (sql, told) in joined {
+        assert_eq!(nodes.value(&format!("{shuffled}{sql}")), told, "{sql}");
+        let plan = nodes.server.sql(&format!("{shuffled}EXPLAIN ANALYZE {sql}")).unwrap();
+        assert!(
+            plan.contains("SendJoinFilterExec") && plan.contains("AwaitJoinFilterExec"),
+            "{plan}"
+        );
+        for rows in rows_out(&plan, "RepartitionExec:") {
+            assert!(rows <= 5000.0, "{sql}: {rows} rows changed places\n{plan}");
+        }
+    }
+    // What has no partner is wanted here, and must not be left out.
+    let outer = [
+        ("SELECT count(*), count(f.k) FROM big b LEFT JOIN few f ON f.k = b.k", "400000,200"),
+        ("SELECT count(*), count(f.k) FROM few f RIGHT JOIN big b ON f.k = b.k", "400000,200"),
+        ("SELECT count(*) FROM big WHERE k NOT IN (SELECT k FROM few)", "399800"),
+        (
+            "SELECT count(*) FROM big b WHERE NOT EXISTS (SELECT 1 FROM few f WHERE f.k = b.k)",
+            "399800",
+        ),
+    ];
+    for (sql, told) in outer {
+        assert_eq!(nodes.value(&format!("{shuffled}{sql}")), told, "{sql}");
+    }
+}
+
 #[test]
 fn the_memory_limit_of_a_worker_and_of_a_query_hold_there() {
     let nodes = Nodes::start("[cluster]\nbytes_min = 0\ntask_bytes = 64\n", |command| {

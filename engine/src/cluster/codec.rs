@@ -20,7 +20,7 @@ use fjord_connectors::connector::Connectors;
 use prost::Message;
 use url::Url;
 
-use super::join_filters::{AwaitJoinFilterExec, SendJoinFilterExec};
+use super::join_filters::{AwaitJoinFilterExec, KeepJoinKeysExec, SendJoinFilterExec};
 use crate::hand::{HandExec, Handing, ListLengths};
 use crate::iceberg::wire::{ScanMessage, decode_scan, decode_schema, encode_scan, scan_of};
 use crate::iceberg::write::{ConformExec, Fit, IcebergWriteExec, write_planned};
@@ -39,7 +39,7 @@ const NOT_FOR_WRITERS: [&str; 7] = [
 /// An operator.
 #[derive(Clone, PartialEq, prost::Message)]
 struct NodeMessage {
-    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     node: Option<Node>,
 }
 
@@ -60,6 +60,17 @@ enum Node {
     SendJoinFilter(SendJoinFilterMessage),
     #[prost(message, tag = "7")]
     AwaitJoinFilter(AwaitJoinFilterMessage),
+    #[prost(message, tag = "8")]
+    KeepJoinKeys(KeepJoinKeysMessage),
+}
+
+/// Who keeps a join's keys.
+#[derive(Clone, PartialEq, prost::Message)]
+struct KeepJoinKeysMessage {
+    #[prost(uint64, tag = "1")]
+    filter: u64,
+    #[prost(message, repeated, tag = "2")]
+    keys: Vec<protobuf::PhysicalExprNode>,
 }
 
 /// Who sends a join's filter.
@@ -171,6 +182,11 @@ impl PhysicalExtensionCodec for FjordCodec {
             Node::AwaitJoinFilter(AwaitJoinFilterMessage {
                 filters: filters.collect::<Result<_>>()?,
             })
+        } else if let Some(keep) = node.downcast_ref::<KeepJoinKeysExec>() {
+            let keys = keep.keys().iter();
+            let keys = keys.map(|key| converter.physical_expr_to_proto(key, self));
+            let (filter, keys) = (keep.filter(), keys.collect::<Result<_>>()?);
+            Node::KeepJoinKeys(KeepJoinKeysMessage { filter, keys })
         } else if codec::database_of(node.as_ref()).is_some() {
             let mut scan = Vec::new();
             codec::encode(&node, &mut scan, self, converter)?;
@@ -236,6 +252,17 @@ impl PhysicalExtensionCodec for FjordCodec {
                 });
                 let filters = filters.collect::<Result<_>>()?;
                 Ok(Arc::new(AwaitJoinFilterExec::new(input, filters)))
+            }
+            Some(Node::KeepJoinKeys(keep)) => {
+                let input = only(inputs)?;
+                let decoding = PhysicalPlanDecodeContext::new(context, self);
+                let schema = input.schema();
+                let keys = keep
+                    .keys
+                    .iter()
+                    .map(|key| converter.proto_to_physical_expr(key, &schema, &decoding));
+                let keys = keys.collect::<Result<_>>()?;
+                Ok(Arc::new(KeepJoinKeysExec::new(input, keep.filter, keys)))
             }
             Some(Node::Remote(scan)) => match &self.databases {
                 Some(known) => codec::decode(&scan, known.as_ref(), context, self, converter),

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -45,9 +44,6 @@ const TIDY_READS: usize = 66;
 /// When tidying follows the end of an errand, whose task lets go of its plan a little later.
 const TIDY_AFTER: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(45), Duration::from_millis(300)];
-/// Keys of a join's build side that its filter lists, and their bytes.
-const LISTED_KEYS_MAX: usize = 100_000;
-const LISTED_BYTES_MAX: usize = 4 << 20;
 /// The method that brings a plan; its call lasts as long as the query.
 const PLAN_METHOD: &str = "/CoordinatorChannel";
 /// The method that tells the version: open to other ones.
@@ -231,7 +227,6 @@ fn session(asked: WorkerQueryContext, office: &Office) -> DfResult<SessionState>
     config.set_extension(Arc::new(Held::one_of(&office.tasks)));
     let presence = office.desk.enter(&carried.attempt);
     config.set_extension(Arc::new(Exchange::new(presence, office.channels.clone())));
-    list_more_keys(config.options_mut(), services);
     if let Some(errand) = office.errands.find(&headers) {
         let switch = errand.switch();
         config.set_distributed_worker_plan_rewrite_handler(
@@ -249,21 +244,6 @@ fn session(asked: WorkerQueryContext, office: &Office) -> DfResult<SessionState>
     let process = services.runtime_env();
     let runtime = office.errands.runtime(&carried.attempt, &process, limit, partitions);
     Ok(SessionStateBuilder::new_from_existing(state).with_runtime_env(runtime).build())
-}
-
-/// What is sent is a list of keys or their bounds: the join's own table stays where it is. So a list
-/// may be longer here than in one process.
-fn list_more_keys(options: &mut ConfigOptions, services: &Services) {
-    let base = &services.base_config.options().optimizer;
-    let optimizer = &mut options.optimizer;
-    let count = &mut optimizer.hash_join_inlist_pushdown_max_distinct_values;
-    if *count == base.hash_join_inlist_pushdown_max_distinct_values {
-        *count = LISTED_KEYS_MAX;
-    }
-    let size = &mut optimizer.hash_join_inlist_pushdown_max_size;
-    if *size == base.hash_join_inlist_pushdown_max_size {
-        *size = LISTED_BYTES_MAX;
-    }
 }
 
 /// Counts a task while its session is there.

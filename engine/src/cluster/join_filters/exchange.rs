@@ -1,11 +1,13 @@
 //! What a task has for filters of joins: whom it belongs to, where parts arrive, how they are sent.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, lit};
 use datafusion_distributed::{DistributedCodec, DistributedTaskContext};
 use futures::future::join_all;
@@ -13,12 +15,13 @@ use prost::Message;
 use url::Url;
 
 use super::desk::{Heard, Presence};
+use super::keys::KeysBuilder;
 use super::message::{FilterMessage, decode_parts, encode_part};
 use super::service::PUT_PATH;
 use crate::cluster::channel::Channels;
 
 /// Bytes of a part at most; a filter of more is sent as one that lets everything pass.
-const PART_BYTES_MAX: usize = 8 << 20;
+const PART_BYTES_MAX: usize = 12 << 20;
 /// How long a part may take to another worker.
 const SEND_TIME: Duration = Duration::from_secs(10);
 
@@ -27,11 +30,45 @@ const SEND_TIME: Duration = Duration::from_secs(10);
 pub(crate) struct Exchange {
     presence: Presence,
     channels: Channels,
+    /// What the joins of the task have built so far, by the id of their filter.
+    kept: Mutex<HashMap<u64, Kept>>,
+}
+
+/// The keys of the partitions of a build side.
+#[derive(Debug)]
+struct Kept {
+    partitions: usize,
+    ended: usize,
+    keys: Vec<Option<KeysBuilder>>,
 }
 
 impl Exchange {
     pub(crate) fn new(presence: Presence, channels: Channels) -> Self {
-        Self { presence, channels }
+        Self { presence, channels, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<u64, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the keys of a partition of a build side, whose rows have all been seen.
+    pub(super) fn keep(&self, filter: u64, partitions: usize, keys: Vec<Option<KeysBuilder>>) {
+        let mut all = self.kept();
+        let Some(known) = all.get_mut(&filter) else {
+            drop(all.insert(filter, Kept { partitions, ended: 1, keys }));
+            return;
+        };
+        known.ended += 1;
+        for (known, more) in known.keys.iter_mut().zip(keys) {
+            let both = known.take().zip(more);
+            *known = both.and_then(|(mut known, more)| known.merge(more).ok().map(|()| known));
+        }
+    }
+
+    /// The keys of a whole build side.
+    fn take_kept(&self, filter: u64) -> Vec<Option<KeysBuilder>> {
+        let kept = self.kept().remove(&filter);
+        kept.filter(|kept| kept.ended == kept.partitions).map(|kept| kept.keys).unwrap_or_default()
     }
 
     /// The exchange of a task; `None` in a process that is no worker.
@@ -51,8 +88,9 @@ impl Exchange {
     ) {
         filter.wait_complete().await;
         let codec = DistributedCodec::new_combined_with_user(context.session_config());
-        let part = filter.current().and_then(|now| encode_part(&now, &schema, &codec));
-        let open = || encode_part(&lit(true), &schema, &codec).unwrap_or_default();
+        let kept = self.take_kept(id);
+        let part = filter.current().and_then(|now| encode_part(&now, &kept, &schema, &codec));
+        let open = || encode_part(&lit(true), &[], &schema, &codec).unwrap_or_default();
         let part = match part {
             Ok(part) if part.len() <= PART_BYTES_MAX => part,
             Ok(_) => open(),
@@ -106,7 +144,8 @@ impl Exchange {
         let heard = self.presence.desk().wait(self.presence.attempt(), id).await;
         if let Heard::Parts(parts) = heard {
             let codec = DistributedCodec::new_combined_with_user(context.session_config());
-            filter.update(decode_parts(&parts, context, &codec)?)?;
+            let keys: Vec<_> = filter.children().into_iter().map(Arc::clone).collect();
+            filter.update(decode_parts(&parts, &keys, context, &codec)?)?;
         }
         filter.mark_complete();
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use datafusion::common::NullEquality;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
@@ -12,6 +13,7 @@ use datafusion_distributed::NetworkBoundaryExt;
 use url::Url;
 
 use super::await_filter::AwaitJoinFilterExec;
+use super::keep::KeepJoinKeysExec;
 use super::send::SendJoinFilterExec;
 
 /// With more workers, each telling each, a filter costs more than it saves.
@@ -96,16 +98,21 @@ pub(crate) fn link(
     let linked = plan.transform_up(|node| {
         if let Some(join) = node.downcast_ref::<HashJoinExec>() {
             let made = node.dynamic_expressions_produced();
-            let Some(filter) = made
-                .into_iter()
-                .find(|made| made.expression_id().is_some_and(|id| crossing.contains_key(&id)))
-            else {
-                return Ok(Transformed::no(node));
-            };
+            let found = made.into_iter().find_map(|made| {
+                let id = made.expression_id().filter(|id| crossing.contains_key(id))?;
+                Some((id, made))
+            });
+            let Some((id, filter)) = found else { return Ok(Transformed::no(node)) };
             let is_whole = *join.partition_mode() == PartitionMode::CollectLeft;
             let probe = Arc::clone(join.right());
             let probe = SendJoinFilterExec::new(probe, filter, is_whole, Arc::clone(workers));
-            let children = vec![Arc::clone(join.left()), Arc::new(probe) as Arc<_>];
+            let mut build = Arc::clone(join.left());
+            // Where NULL may match, a set of keys says too little.
+            if !join.null_aware && join.null_equality() == NullEquality::NullEqualsNothing {
+                let keys = join.on().iter().map(|(build, _)| Arc::clone(build)).collect();
+                build = Arc::new(KeepJoinKeysExec::new(build, id, keys));
+            }
+            let children = vec![build, Arc::new(probe) as Arc<_>];
             let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
             return Ok(Transformed::yes(node.replace_children(children, options)?));
         }

@@ -13,7 +13,9 @@ use datafusion_proto::physical_plan::to_proto::serialize_physical_expr;
 use datafusion_proto::protobuf;
 use prost::Message;
 
-use super::union::{alternatives, union};
+use super::key_expr::KeySetExpr;
+use super::keys::{KeysBuilder, KeysMessage};
+use super::union::{all, alternatives, union};
 use crate::iceberg::wire::decode_schema;
 
 /// What one task of a join knows of the keys it has built.
@@ -44,11 +46,22 @@ struct PartMessage {
     /// A row that passes none of them has no partner in this task.
     #[prost(message, repeated, tag = "2")]
     any_of: Vec<protobuf::PhysicalExprNode>,
+    /// Of each key of the join, in their order: all that the task has.
+    #[prost(message, repeated, tag = "3")]
+    keys: Vec<KeptMessage>,
+}
+
+/// The keys of a column; without a set where they are not known.
+#[derive(Clone, PartialEq, prost::Message)]
+struct KeptMessage {
+    #[prost(message, optional, tag = "1")]
+    keys: Option<KeysMessage>,
 }
 
 /// What a task has built, for a message.
 pub(super) fn encode_part(
     filter: &Arc<dyn PhysicalExpr>,
+    kept: &[Option<KeysBuilder>],
     schema: &SchemaRef,
     codec: &dyn PhysicalExtensionCodec,
 ) -> Result<Vec<u8>> {
@@ -57,18 +70,25 @@ pub(super) fn encode_part(
     let part = PartMessage {
         schema: Some(schema.as_ref().try_into()?),
         any_of: any_of.collect::<Result<_>>()?,
+        keys: kept
+            .iter()
+            .map(|kept| KeptMessage { keys: kept.as_ref().map(KeysBuilder::encode) })
+            .collect(),
     };
     Ok(part.encode_to_vec())
 }
 
-/// The filter that the parts of all tasks make together.
+/// The filter that the parts of all tasks make together; `keys` are the join's on its probe side.
 pub(super) fn decode_parts(
     parts: &[Arc<[u8]>],
+    keys: &[Arc<dyn PhysicalExpr>],
     context: &TaskContext,
     codec: &dyn PhysicalExtensionCodec,
 ) -> Result<Arc<dyn PhysicalExpr>> {
     let mut filters = Vec::new();
     let mut of_all = None;
+    let mut kept: Vec<Option<KeysBuilder>> =
+        keys.iter().map(|_| Some(KeysBuilder::default())).collect();
     for part in parts {
         let part = PartMessage::decode(part.as_ref())
             .map_err(|e| internal_datafusion_err!("a join's filter that cannot be read: {e}"))?;
@@ -76,8 +96,20 @@ pub(super) fn decode_parts(
         for filter in &part.any_of {
             filters.push(parse_physical_expr(filter, context, &schema, codec)?);
         }
+        let mut more = part.keys.into_iter();
+        for kept in &mut kept {
+            let more = more.next().and_then(|more| KeysBuilder::decode(more.keys?));
+            let both = kept.take().zip(more);
+            *kept = both.and_then(|(mut kept, more)| kept.merge(more).ok().map(|()| kept));
+        }
         of_all = Some(schema);
     }
     let schema = of_all.ok_or_else(|| internal_datafusion_err!("a join's filter of no part"))?;
-    union(filters, &schema)
+    let mut filters = vec![union(filters, &schema)?];
+    for (key, kept) in keys.iter().zip(kept) {
+        if let Some(kept) = kept.and_then(KeysBuilder::build) {
+            filters.push(Arc::new(KeySetExpr::new(Arc::clone(key), Arc::new(kept))));
+        }
+    }
+    Ok(all(&filters))
 }

@@ -5,7 +5,8 @@
 //! filter; in a cluster they are in different stages, and different processes:
 //!
 //! ```text
-//! stage 3, task i   HashJoinExec ── SendJoinFilterExec ── NetworkShuffleExec
+//! stage 3, task i   HashJoinExec ┬─ KeepJoinKeysExec ──── NetworkShuffleExec    the build side
+//!                                └─ SendJoinFilterExec ── NetworkShuffleExec
 //!                                          │ what task i has built, to every worker of the query
 //! stage 2, task j            AwaitJoinFilterExec ── scan      the union of all tasks i
 //! ```
@@ -15,10 +16,13 @@
 //! for, and nothing depends on it: when a part of it is lost, the scan reads everything, later.
 //! Modules are listed bottom-up.
 
+mod keys;
+mod key_expr;
 mod union;
 mod desk;
 mod message;
 mod exchange;
+mod keep;
 mod send;
 mod await_filter;
 mod link;
@@ -27,6 +31,7 @@ mod service;
 pub(super) use await_filter::AwaitJoinFilterExec;
 pub(super) use desk::Desk;
 pub(super) use exchange::Exchange;
+pub(super) use keep::KeepJoinKeysExec;
 pub(super) use link::link;
 pub(super) use send::SendJoinFilterExec;
 pub(super) use service::JoinFilterService;

@@ -83,3 +83,54 @@ impl Service<Request<Body>> for JoinFilterService {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::cluster::node::VERSION_HEADER;
+
+    #[derive(Debug)]
+    struct Known;
+
+    impl NodeAuth for Known {
+        fn sign(&self) -> String {
+            "known".to_owned()
+        }
+
+        fn check(&self, signature: Option<&str>) -> Result<(), String> {
+            match signature {
+                Some("known") => Ok(()),
+                _ => Err("unknown".to_owned()),
+            }
+        }
+    }
+
+    async fn put(signature: &str, version: &str, body: Vec<u8>) -> StatusCode {
+        let service = JoinFilterService::new(Arc::new(Known), "this".into(), Desk::default());
+        let request = Request::post(PUT_PATH)
+            .header(NODE_HEADER, signature)
+            .header(VERSION_HEADER, version)
+            .body(Body::new(Full::new(bytes::Bytes::from(body))));
+        service.answer(request.unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn only_nodes_of_the_cluster_leave_something() {
+        let message = FilterMessage {
+            attempt: "a".to_owned(),
+            filter: 1,
+            task: 0,
+            tasks: 1,
+            part: vec![0; 10],
+        };
+        let message = message.encode_to_vec();
+        assert_eq!(put("known", "this", message.clone()).await, StatusCode::OK);
+        assert_eq!(put("stranger", "this", message.clone()).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(put("known", "other", message.clone()).await, StatusCode::PRECONDITION_FAILED);
+        assert_eq!(put("known", "this", vec![0xff; 20]).await, StatusCode::BAD_REQUEST);
+        let large = vec![0; REQUEST_BYTES_MAX + 1];
+        assert_eq!(put("known", "this", large).await, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

@@ -93,7 +93,8 @@ fn any(filters: Vec<Arc<dyn PhysicalExpr>>) -> Arc<dyn PhysicalExpr> {
     joined.unwrap_or_else(|| lit(false))
 }
 
-fn all(filters: &[Arc<dyn PhysicalExpr>]) -> Arc<dyn PhysicalExpr> {
+/// A filter that passes what all of `filters` do.
+pub(super) fn all(filters: &[Arc<dyn PhysicalExpr>]) -> Arc<dyn PhysicalExpr> {
     let joined =
         filters.iter().filter(|filter| !is(filter, true)).map(Arc::clone).reduce(|one, other| {
             Arc::new(BinaryExpr::new(one, Operator::And, other)) as Arc<dyn PhysicalExpr>
