@@ -17,6 +17,7 @@ pub(crate) mod lateral;
 pub(crate) mod hand;
 mod halting;
 pub(crate) mod cooperate;
+mod unambiguous;
 mod session_settings;
 pub mod cluster;
 pub mod foreign;

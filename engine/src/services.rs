@@ -30,6 +30,7 @@ use crate::numbers::keys::EqualZeros;
 use crate::queries::Queries;
 use crate::runtime::{self, SpillDir};
 use crate::session_settings::SessionSettings;
+use crate::unambiguous::physical_rules;
 use crate::unplanned::RefuseUnplannedWrites;
 
 /// Catalogs that one engine mounts at most.
@@ -90,7 +91,8 @@ impl Services {
             .with_config(base_config.clone())
             .with_runtime_env(env)
             .with_default_features()
-            .with_analyzer_rules(analyzer);
+            .with_analyzer_rules(analyzer)
+            .with_physical_optimizer_rules(physical_rules());
         for rule in &databases.optimizer_rules {
             template = template.with_optimizer_rule(Arc::clone(rule));
         }

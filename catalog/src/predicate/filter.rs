@@ -23,7 +23,10 @@ impl TableFilter {
     /// ones after it (a filter of a time travel).
     pub fn new(predicate: &Predicate, metadata: &TableMetadata) -> Self {
         let mut columns = Columns::default();
-        for schema in metadata.schemas_iter() {
+        // The library keeps them in no order; types only ever widen.
+        let mut schemas: Vec<_> = metadata.schemas_iter().collect();
+        schemas.sort_by_key(|schema| schema.schema_id());
+        for schema in schemas {
             columns.add_schema(schema);
         }
         // Last, so that the current types win.

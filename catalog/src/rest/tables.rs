@@ -1,6 +1,7 @@
 //! Tables of a REST catalog: loaded, committed, renamed, forgotten.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -17,7 +18,8 @@ use crate::metadata::parse_table_metadata;
 use crate::metastore::{EntryKind, TableCommit};
 use crate::name::TableName;
 use crate::spec::{
-    PartitionSpec, TableMetadata, TableRequirement, TableUpdate, UnboundPartitionSpec,
+    PartitionSpec, Schema, SortOrder, TableMetadata, TableRequirement, TableUpdate,
+    UnboundPartitionSpec,
 };
 use crate::table::Table;
 
@@ -293,7 +295,7 @@ pub(super) fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Res
     });
     let last = asserted.chain(staged).max().unwrap_or_default();
     let mut taken = base.map(Taken::of).unwrap_or_default();
-    let (mut known_spec, mut known_order) = (None, None);
+    let (mut known_schema, mut known_spec, mut known_order) = (None, None, None);
     let mut written = Vec::with_capacity(commit.updates.len());
     for update in &commit.updates {
         let mut json = serde_json::to_value(update).map_err(|e| {
@@ -302,6 +304,10 @@ pub(super) fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Res
         let Some(object) = json.as_object_mut() else { continue };
         match update {
             TableUpdate::AddSchema { schema } => {
+                known_schema = base.and_then(|base| known_schema_of(base, schema));
+                if known_schema.is_some() {
+                    continue;
+                }
                 let id = schema.highest_field_id().max(last);
                 object.insert("last-column-id".to_owned(), json!(id));
                 renumber(object, "schema", "schema-id", &mut taken.schemas);
@@ -314,13 +320,16 @@ pub(super) fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Res
                 renumber(object, "spec", "spec-id", &mut taken.specs);
             }
             TableUpdate::AddSortOrder { sort_order } => {
-                let known = base.and_then(|base| base.sort_order_by_id(sort_order.order_id));
-                known_order =
-                    known.filter(|known| known.as_ref() == sort_order).map(|known| known.order_id);
+                known_order = base.and_then(|base| known_order_of(base, sort_order));
                 if known_order.is_some() {
                     continue;
                 }
                 renumber(object, "sort-order", "order-id", &mut taken.orders);
+            }
+            TableUpdate::SetCurrentSchema { schema_id: LAST_ADDED } => {
+                if let Some(id) = known_schema {
+                    object.insert("schema-id".to_owned(), json!(id));
+                }
             }
             TableUpdate::SetDefaultSpec { spec_id: LAST_ADDED } => {
                 if let Some(id) = known_spec {
@@ -339,6 +348,22 @@ pub(super) fn updates(commit: &TableCommit, base: Option<&TableMetadata>) -> Res
         written.push(json);
     }
     Ok(written)
+}
+
+/// The id by which a table has a schema already.
+fn known_schema_of(base: &TableMetadata, schema: &Schema) -> Option<i32> {
+    let known = base.schemas_iter().find(|known| {
+        known.as_struct() == schema.as_struct()
+            && known.identifier_field_ids().collect::<BTreeSet<_>>()
+                == schema.identifier_field_ids().collect()
+    });
+    known.map(|known| known.schema_id())
+}
+
+/// The id by which a table has an order already.
+fn known_order_of(base: &TableMetadata, order: &SortOrder) -> Option<i64> {
+    let known = base.sort_orders_iter().find(|known| known.fields == order.fields);
+    known.map(|known| known.order_id)
 }
 
 /// The id by which a table has a spec already.

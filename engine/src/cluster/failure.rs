@@ -9,7 +9,7 @@ use crate::error::{Error, has_travelled};
 
 /// What the transport says when the other side is gone. A worker that reads from another one tells
 /// of it in words alone.
-const LOST: [&str; 12] = [
+const LOST: [&str; 14] = [
     "h2 protocol error",
     "broken pipe",
     "connection reset",
@@ -19,6 +19,8 @@ const LOST: [&str; 12] = [
     "error reading a body from connection",
     "stream closed because of a broken pipe",
     "keep-alive timed out",
+    "keepalivetimedout",
+    "the service is currently unavailable",
     "timed-out while waiting for the plan to be set",
     "operation was canceled",
     "connection closed",

@@ -15,6 +15,7 @@ mod channel;
 mod join_filters;
 mod codec;
 mod registry;
+mod pieces;
 mod spread;
 mod order;
 mod place;

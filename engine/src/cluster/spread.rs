@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::listing::{FileRange, PartitionedFile};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -26,13 +26,12 @@ use datafusion_distributed::{
 };
 use url::Url;
 
+use super::pieces::{joined, pieces};
 use crate::iceberg::table::balance;
 use crate::iceberg::wire::scan_of;
 
-/// Files are not cut into smaller pieces than this, unless a task is to read less.
-const PIECE_BYTES_MIN: u64 = 1 << 20;
 /// How much more than its share a worker may get for the sake of its caches, in percent.
-const OVERLOAD_PERCENT: u64 = 15;
+const OVERLOAD_PERCENT: u64 = 5;
 
 /// The workers of one attempt, and how much a task reads.
 #[derive(Clone, Debug)]
@@ -74,9 +73,9 @@ impl Spreading {
         };
         let partitions = event.plan.output_partitioning().partition_count().max(1);
         let workers = self.ranked(config, event.task_count);
-        let pieces = pieces(config, event.task_count * partitions, self.task_bytes);
+        let pieces = pieces(&config.file_groups, event.task_count * partitions, self.task_bytes);
         let variants = deal(pieces, &workers).into_iter().map(|files| {
-            let mut groups = balance(files, partitions);
+            let mut groups: Vec<_> = balance(files, partitions).iter().map(joined).collect();
             groups.resize(partitions, FileGroup::new(Vec::new()));
             let mut variant = config.clone();
             variant.file_groups = groups;
@@ -151,35 +150,6 @@ fn needs_all(node: &Arc<dyn ExecutionPlan>) -> bool {
     };
     let counts = node.fetch().is_some() && node.output_partitioning().partition_count() == 1;
     counts || node.children().iter().enumerate().any(needs_all_of)
-}
-
-/// Files and parts of large files, about `pieces` of them.
-fn pieces(config: &FileScanConfig, pieces: usize, task_bytes: u64) -> Vec<PartitionedFile> {
-    let share = bytes(config).div_ceil(pieces.max(1) as u64);
-    let most = share.max(task_bytes.min(PIECE_BYTES_MIN)).max(1);
-    let mut cut = Vec::new();
-    for file in config.file_groups.iter().flat_map(FileGroup::files) {
-        let (start, end) = match &file.range {
-            Some(range) => (range.start, range.end),
-            None => (0, i64::try_from(file.object_meta.size).unwrap_or(i64::MAX)),
-        };
-        let step = i64::try_from(most).unwrap_or(i64::MAX);
-        let mut at = start;
-        while at < end {
-            let next = at.saturating_add(step).min(end);
-            let mut piece = file.clone();
-            piece.range = Some(FileRange { start: at, end: next });
-            if (start, end) == (at, next) {
-                piece.range.clone_from(&file.range);
-            }
-            cut.push(piece);
-            at = next;
-        }
-        if start >= end {
-            cut.push(file.clone());
-        }
-    }
-    cut
 }
 
 /// Deals pieces to workers: each to the one that its hash names, while that has not got too much.

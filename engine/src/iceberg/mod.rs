@@ -9,6 +9,7 @@ pub mod footer;
 mod statistics;
 pub(crate) mod distinct;
 mod guard;
+pub(crate) mod row_groups;
 pub mod deletes;
 pub mod source;
 pub mod filter;

@@ -35,6 +35,7 @@ use url::Url;
 use super::adapter::FieldIdAdapterFactory;
 use super::deletes::{Attachments, DeleteCache, Loader, ScanDeletes, extended};
 use super::footer::{FooterCache, FooterReaderFactory};
+use super::row_groups::RowGroups;
 use super::source::{Chosen, IcebergSource};
 use super::statistics::FileStatistics;
 use super::types::{literal_to_scalar, to_arrow_schema};
@@ -162,6 +163,9 @@ impl IcebergTable {
             // of the whole file, deleted rows too: it only ever excludes.
             let of_file = Arc::new(statistics.of_planned(planned)?);
             partitioned.statistics = Some(Arc::clone(&of_file));
+            if let Some(starts) = file.split_offsets().and_then(RowGroups::of) {
+                partitioned.extensions.insert(starts);
+            }
             let store = stores.entry(at.store_url.clone()).or_insert_with(|| StoreFiles {
                 at,
                 files: Vec::new(),

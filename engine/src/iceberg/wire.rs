@@ -35,6 +35,7 @@ use super::deletes::{
     ScanDeletes, extended,
 };
 use super::footer::{FooterCache, FooterReaderFactory};
+use super::row_groups::RowGroups;
 use super::source::{Chosen, IcebergSource};
 
 /// A scan of an Iceberg table.
@@ -136,7 +137,9 @@ pub(crate) fn scan_of(node: &dyn ExecutionPlan) -> Option<(&FileScanConfig, &Ice
 pub(crate) fn unshippable(config: &FileScanConfig, source: &IcebergSource) -> Option<&'static str> {
     let mut files = config.file_groups.iter().flat_map(FileGroup::files);
     let not_carried = |file: &PartitionedFile| {
-        let known = usize::from(file.extensions.get_arc::<Attached>().is_some());
+        // Where row groups begin matters before a file is sent, and no more.
+        let known = usize::from(file.extensions.get_arc::<Attached>().is_some())
+            + usize::from(file.extensions.get_arc::<RowGroups>().is_some());
         file.extensions.len() > known || file.ordering.is_some()
     };
     let found = [

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
-use datafusion::error::Result;
+use arrow::datatypes::{DataType, Int64Type, Schema};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, lit};
+use datafusion::scalar::ScalarValue;
 
 /// Bits of a chunk.
 const CHUNK_BITS: i64 = 1 << 16;
@@ -173,6 +177,50 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// The first and the last key.
+    fn ends(&self) -> Option<(i64, i64)> {
+        let keys_of = |(place, chunk): (usize, &Option<Chunk>)| {
+            let base = (self.first + i64::try_from(place).ok()?) * CHUNK_BITS;
+            let words = chunk.as_ref()?.iter().enumerate().filter(|(_, word)| **word != 0);
+            let first = words.clone().next().map(|(at, word)| (at, word.trailing_zeros()));
+            let last = words.last().map(|(at, word)| (at, 63 - word.leading_zeros()));
+            let key = |(at, bit): (usize, u32)| {
+                Some(base + i64::try_from(at).ok()? * 64 + i64::from(bit))
+            };
+            Some((key(first?)?, key(last?)?))
+        };
+        let mut known = self.chunks.iter().enumerate().filter_map(keys_of);
+        let (first, mut last) = known.next()?;
+        if let Some((_, end)) = known.last() {
+            last = end;
+        }
+        Some((first, last))
+    }
+
+    /// That `key` is between the first and the last of the set: by this, files and row groups are left
+    /// out.
+    ///
+    /// # Errors
+    /// Those of a cast, which a type of [`is_kept`] has not.
+    pub(super) fn bounds(
+        &self,
+        key: &Arc<dyn PhysicalExpr>,
+        schema: &Schema,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let Some((first, last)) = self.ends() else { return Ok(lit(false)) };
+        let data_type = key.data_type(schema)?;
+        let bound = |op, value: i64| {
+            let value = match data_type {
+                DataType::Date32 => ScalarValue::Int64(Some(value)).cast_to(&DataType::Int32)?,
+                _ => ScalarValue::Int64(Some(value)),
+            };
+            let value = lit(value.cast_to(&data_type)?);
+            Ok::<_, DataFusionError>(Arc::new(BinaryExpr::new(Arc::clone(key), op, value)) as Arc<_>)
+        };
+        let bounds = (bound(Operator::GtEq, first)?, bound(Operator::LtEq, last)?);
+        Ok(Arc::new(BinaryExpr::new(bounds.0, Operator::And, bounds.1)))
+    }
+
     fn contains(&self, key: i64) -> bool {
         let place = key.div_euclid(CHUNK_BITS).wrapping_sub(self.first);
         let chunk = usize::try_from(place).ok().and_then(|place| self.chunks.get(place));
@@ -218,6 +266,8 @@ mod tests {
         let mut builder = set(Arc::new(Int64Array::from(keys[..half].to_vec())));
         builder.merge(set(Arc::new(Int64Array::from(keys[half..].to_vec())))).unwrap();
         let built = KeysBuilder::decode(builder.encode()).unwrap().build().unwrap();
+        let ends = (*keys.iter().min().unwrap(), *keys.iter().max().unwrap());
+        assert_eq!(built.ends(), Some(ends));
         let asked: Vec<Option<i64>> =
             (-210_000..210_000).map(Some).chain([None, Some(i64::MIN), Some(i64::MAX)]).collect();
         let found = built.find(&(Arc::new(Int64Array::from(asked.clone())) as ArrayRef)).unwrap();
@@ -231,6 +281,10 @@ mod tests {
         let built = set(Arc::new(Int16Array::from(vec![Some(-7), None, Some(9)]))).build().unwrap();
         let dates: ArrayRef = Arc::new(Date32Array::from(vec![Some(-7), Some(8), None, Some(9)]));
         let found = built.find(&dates).unwrap();
+        let schema = Schema::new(vec![arrow::datatypes::Field::new("d", DataType::Date32, true)]);
+        let d = datafusion::physical_expr::expressions::col("d", &schema).unwrap();
+        let bounds = built.bounds(&d, &schema).unwrap().to_string();
+        assert_eq!(bounds, "d@0 >= 1969-12-25 AND d@0 <= 1970-01-10");
         assert_eq!(
             found.iter().map(Option::unwrap).collect::<Vec<_>>(),
             [true, false, false, true]

@@ -14,7 +14,7 @@ use datafusion_proto::protobuf;
 use prost::Message;
 
 use super::key_expr::KeySetExpr;
-use super::keys::{KeysBuilder, KeysMessage};
+use super::keys::{Keys, KeysBuilder, KeysMessage};
 use super::union::{all, alternatives, union};
 use crate::iceberg::wire::decode_schema;
 
@@ -105,10 +105,18 @@ pub(super) fn decode_parts(
         of_all = Some(schema);
     }
     let schema = of_all.ok_or_else(|| internal_datafusion_err!("a join's filter of no part"))?;
-    let mut filters = vec![union(filters, &schema)?];
-    for (key, kept) in keys.iter().zip(kept) {
-        if let Some(kept) = kept.and_then(KeysBuilder::build) {
-            filters.push(Arc::new(KeySetExpr::new(Arc::clone(key), Arc::new(kept))));
+    let sets: Vec<Option<Keys>> =
+        kept.into_iter().map(|kept| kept.and_then(KeysBuilder::build)).collect();
+    // Where there is a set of every key, the rest says less; the bounds are for statistics.
+    let mut filters = match sets.iter().all(Option::is_some) {
+        true => Vec::new(),
+        false => vec![union(filters, &schema)?],
+    };
+    for (key, set) in keys.iter().zip(sets) {
+        if let Some(set) = set {
+            let bounds = set.bounds(key, &schema)?;
+            filters.push(Arc::new(KeySetExpr::new(Arc::clone(key), Arc::new(set))));
+            filters.push(bounds);
         }
     }
     Ok(all(&filters))

@@ -1,5 +1,6 @@
 //! The `partition` column: one struct that holds the tuples of every partition spec.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -28,7 +29,10 @@ impl PartitionColumn {
         let mut fields: Vec<(i32, Type)> = Vec::new();
         let mut arrow: Vec<Field> = Vec::new();
         let (mut places, mut types) = (HashMap::new(), HashMap::new());
-        for spec in metadata.partition_specs_iter() {
+        // The library keeps them in no order.
+        let mut specs: Vec<_> = metadata.partition_specs_iter().collect();
+        specs.sort_by_key(|spec| spec.spec_id());
+        for spec in specs {
             let ty = partition_type(metadata, spec)?;
             for field in ty.fields() {
                 if fields.iter().any(|(id, _)| *id == field.id) {
@@ -83,12 +87,14 @@ impl PartitionColumn {
     }
 }
 
-/// A spec's tuple type, by whichever schema still has its source columns.
+/// A spec's tuple type, by the newest schema that has its source columns: types only ever widen.
 fn partition_type(metadata: &TableMetadata, spec: &PartitionSpec) -> Result<StructType> {
     if let Ok(ty) = spec.partition_type(metadata.current_schema()) {
         return Ok(ty);
     }
-    metadata.schemas_iter().find_map(|schema| spec.partition_type(schema).ok()).ok_or_else(|| {
+    let mut schemas: Vec<_> = metadata.schemas_iter().collect();
+    schemas.sort_by_key(|schema| Reverse(schema.schema_id()));
+    schemas.into_iter().find_map(|schema| spec.partition_type(schema).ok()).ok_or_else(|| {
         Error::new(
             ErrorKind::Corrupt,
             format!("partition spec {}: no schema has all its columns", spec.spec_id()),
