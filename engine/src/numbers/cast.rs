@@ -174,12 +174,16 @@ impl ScalarUDFImpl for LossyCast {
         Ok(format!("{verb}({value} AS {})", target.data_type()))
     }
 
-    /// A cast is named as what it casts.
+    /// Not what it casts: a join by a cast has both among its columns.
     fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
-        match args.first() {
-            Some(value) => Ok(value.schema_name().to_string()),
-            None => internal_err!("{} takes a value and a type", self.name()),
-        }
+        let [value, Expr::Literal(target, _)] = args else {
+            return internal_err!("{} takes a value and a type", self.name());
+        };
+        let verb = match self.failure {
+            Failure::Error => "CAST",
+            Failure::Null => "TRY_CAST",
+        };
+        Ok(format!("{verb}({} AS {})", value.schema_name(), target.data_type()))
     }
 
     fn return_type(&self, types: &[DataType]) -> DfResult<DataType> {
