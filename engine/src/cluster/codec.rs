@@ -57,7 +57,7 @@ enum Node {
     #[prost(bytes = "vec", tag = "5")]
     Remote(Vec<u8>),
     #[prost(message, tag = "6")]
-    SendJoinFilter(SendJoinFilterMessage),
+    SendJoinFilter(Box<SendJoinFilterMessage>),
     #[prost(message, tag = "7")]
     AwaitJoinFilter(AwaitJoinFilterMessage),
     #[prost(message, tag = "8")]
@@ -171,11 +171,11 @@ impl PhysicalExtensionCodec for FjordCodec {
         } else if let Some(write) = node.downcast_ref::<IcebergWriteExec>() {
             Node::Write(encode_write(write.table())?)
         } else if let Some(send) = node.downcast_ref::<SendJoinFilterExec>() {
-            Node::SendJoinFilter(SendJoinFilterMessage {
+            Node::SendJoinFilter(Box::new(SendJoinFilterMessage {
                 filter: Some(converter.physical_expr_to_proto(send.filter(), self)?),
                 is_whole: send.is_whole(),
                 workers: send.workers().iter().map(Url::to_string).collect(),
-            })
+            }))
         } else if let Some(waiting) = node.downcast_ref::<AwaitJoinFilterExec>() {
             let filters = waiting.filters().iter();
             let filters = filters.map(|filter| converter.physical_expr_to_proto(filter, self));

@@ -181,9 +181,9 @@ impl Keys {
     fn ends(&self) -> Option<(i64, i64)> {
         let keys_of = |(place, chunk): (usize, &Option<Chunk>)| {
             let base = (self.first + i64::try_from(place).ok()?) * CHUNK_BITS;
-            let words = chunk.as_ref()?.iter().enumerate().filter(|(_, word)| **word != 0);
+            let mut words = chunk.as_ref()?.iter().enumerate().filter(|(_, word)| **word != 0);
             let first = words.clone().next().map(|(at, word)| (at, word.trailing_zeros()));
-            let last = words.last().map(|(at, word)| (at, 63 - word.leading_zeros()));
+            let last = words.next_back().map(|(at, word)| (at, 63 - word.leading_zeros()));
             let key = |(at, bit): (usize, u32)| {
                 Some(base + i64::try_from(at).ok()? * 64 + i64::from(bit))
             };
@@ -191,7 +191,7 @@ impl Keys {
         };
         let mut known = self.chunks.iter().enumerate().filter_map(keys_of);
         let (first, mut last) = known.next()?;
-        if let Some((_, end)) = known.last() {
+        if let Some((_, end)) = known.next_back() {
             last = end;
         }
         Some((first, last))
