@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{internal_datafusion_err, internal_err};
+use datafusion::common::{internal_datafusion_err, internal_err, plan_err};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result as DfResult;
@@ -19,8 +19,12 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use datafusion::physical_plan::windows::{
+    BoundedWindowAggExec, WindowAggExec, get_ordered_partition_by_indices,
+};
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, InputOrderMode,
+    ReplaceChildrenOptions,
 };
 use datafusion_distributed::{
     DistributedCodec, DistributedExec, DistributedExt, DistributedLeafExec, NetworkBoundary,
@@ -253,7 +257,33 @@ fn try_to_send(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> DfResult<
             let converter = DeduplicatingProtoConverter::default();
             let bytes = physical_plan_to_bytes_with_proto_converter(sent, &codec, &converter)?;
             let converter = DeduplicatingProtoConverter::default();
-            physical_plan_from_bytes_with_proto_converter(&bytes, &context, &codec, &converter)?;
+            let there = physical_plan_from_bytes_with_proto_converter(
+                &bytes, &context, &codec, &converter,
+            )?;
+            check_windows(&there)?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+/// Whether every window of a stage finds its rows in order. What is known of them below an exchange
+/// (that a key is the same in all rows, or equal to another) has made a sort needless here, and does
+/// not travel; a worker would fail when it runs the window.
+fn check_windows(plan: &Arc<dyn ExecutionPlan>) -> DfResult<()> {
+    plan.apply(|node| {
+        let windows = match node.downcast_ref::<BoundedWindowAggExec>() {
+            Some(window) if window.input_order_mode == InputOrderMode::Sorted => {
+                Some(window.window_expr())
+            }
+            Some(_) => None,
+            None => node.downcast_ref::<WindowAggExec>().map(WindowAggExec::window_expr),
+        };
+        if let (Some([first, ..]), [input]) = (windows, node.children().as_slice()) {
+            let keys = first.partition_by();
+            if get_ordered_partition_by_indices(keys, input)?.len() < keys.len() {
+                return plan_err!("the order of a window's rows is known here alone");
+            }
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
