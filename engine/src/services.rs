@@ -336,7 +336,7 @@ fn check_free(catalogs: &[Catalog], foreign: &[Arc<ForeignCatalog>], name: &str)
 }
 
 /// Sides of joins that are sent whole to every task of a stage, in bytes. The other side then stays
-/// where it is read, and its scan gets the join's filter, which does not pass between stages.
+/// where it is read.
 const BROADCAST_BYTES: usize = 64 << 20;
 /// What part of a worker's memory one such side may take: several tasks and joins each hold one.
 const BROADCAST_SHARE: usize = 16;
