@@ -140,7 +140,7 @@ def test_keys_that_end_are_asked_for_anew(tmp_path, table):
         given = iter([keys(-10, secret="over")])
         proxy.keys = lambda: next(given, {})
         done = fjord.run(f"SELECT id FROM {table}")
-        assert done.returncode == 1 and "cannot be read" in done.stderr, done.stderr
+        assert done.returncode == 1 and "vends no credentials" in done.stderr, done.stderr
     finally:
         proxy.close()
 
