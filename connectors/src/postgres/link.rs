@@ -19,7 +19,8 @@ use tokio_util::either::Either;
 
 use super::options::{Settings, SslMode};
 use super::paced::Paced;
-use super::packed::Packed;
+use super::tap::Tap;
+use super::tapped::Tapped;
 use super::tls;
 use crate::error::Error;
 
@@ -48,6 +49,7 @@ pub(super) struct Link {
 pub(super) struct Linking {
     mode: SslMode,
     tls: <MakeRustlsConnect as MakeTlsConnect<Paced>>::TlsConnect,
+    tap: Tap,
 }
 
 impl Link {
@@ -77,7 +79,8 @@ impl Link {
                     let socket = SockRef::from(&stream);
                     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
                     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
-                    return Ok((Paced::new(stream), Linking { mode: self.mode, tls }));
+                    let tap = Tap::default();
+                    return Ok((Paced::new(stream), Linking { mode: self.mode, tls, tap }));
                 }
                 Ok(Err(e)) => failed = e,
                 Err(_) => failed = io::Error::from(io::ErrorKind::TimedOut),
@@ -88,16 +91,22 @@ impl Link {
 }
 
 impl TlsConnect<Paced> for Linking {
-    type Stream = Packed<Channel>;
+    type Stream = Tapped<Channel>;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Packed<Channel>>>;
+    type Future = BoxFuture<'static, io::Result<Tapped<Channel>>>;
 
     fn connect(self, stream: Paced) -> Self::Future {
-        self.channel(stream).map(|channel| channel.map(Packed::new)).boxed()
+        let tap = self.tap.clone();
+        self.channel(stream).map(|channel| channel.map(|c| Tapped::new(c, tap))).boxed()
     }
 }
 
 impl Linking {
+    /// Where the rows that come by the stream can be taken.
+    pub(super) fn tap(&self) -> Tap {
+        self.tap.clone()
+    }
+
     async fn channel(self, mut stream: Paced) -> io::Result<Channel> {
         if self.mode == SslMode::Disable {
             return Ok(Either::Left(stream));
@@ -112,7 +121,7 @@ impl Linking {
     }
 }
 
-impl TlsStream for Packed<Channel> {
+impl TlsStream for Tapped<Channel> {
     fn channel_binding(&self) -> ChannelBinding {
         match self.inner() {
             Either::Left(_) => ChannelBinding::none(),

@@ -2,7 +2,7 @@
 //! for answers instead of rows where that is proven equal, and written by COPY in one transaction.
 //!
 //! ```text
-//! options ─ tls ─ paced ─ packed ─ link ─ pool ─ session   connections, and what they are set to
+//! options ─ tls ─ paced ─ tap ─ tapped ─ link ─ pool ─ session   connections, and what they are set to
 //! quote ─ wire ─ columns ─ metadata       names, types, what is there
 //! numeric ─ decode ─ encode               values
 //! literal ─ condition ─ derive ─ federate  what the database is asked to do, and is proven to do alike
@@ -13,7 +13,8 @@
 mod options;
 mod tls;
 mod paced;
-mod packed;
+mod tap;
+mod tapped;
 mod link;
 mod failure;
 mod session;

@@ -24,6 +24,7 @@ use super::failure::{AGAIN, failed, failed_reading};
 use super::link::Link;
 use super::options::Settings;
 use super::session;
+use super::tap::Tap;
 use crate::error::{Error, ErrorKind};
 
 /// After a failed connect, everybody is told the same for so long without asking again.
@@ -57,6 +58,7 @@ struct State {
 
 struct Connection {
     client: Client,
+    tap: Tap,
     /// Resolves when the connection is gone.
     gone: tokio::sync::oneshot::Receiver<()>,
     abort: tokio::task::AbortHandle,
@@ -270,6 +272,7 @@ impl Pool {
 
     async fn connect_once(&self) -> Result<Connection, Refused> {
         let (stream, linking) = self.link.open().await.map_err(Refused::Address)?;
+        let tap = linking.tap();
         let connected = self.config.connect_raw(stream, linking).await;
         let (client, work) = connected.map_err(Refused::Protocol)?;
         let (tell, gone) = tokio::sync::oneshot::channel();
@@ -288,7 +291,7 @@ impl Pool {
                 &handle,
             )
         };
-        let connection = Connection { client, gone, abort, handle };
+        let connection = Connection { client, tap, gone, abort, handle };
         session::prepare(&connection.client, self.settings.statement_timeout)
             .await
             .map_err(Refused::Protocol)?;
@@ -360,6 +363,14 @@ impl Lease {
             Some(connection) => Ok(&connection.client),
             None => Err(Self::given_back()),
         }
+    }
+
+    /// What the rows of the client's COPY come from.
+    ///
+    /// # Errors
+    /// As [`Self::client`].
+    pub(super) fn tap(&self) -> Result<&Tap, Error> {
+        self.connection.as_ref().map(|c| &c.tap).ok_or_else(Self::given_back)
     }
 
     pub(super) fn given_back() -> Error {

@@ -17,7 +17,6 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::JoinSet;
@@ -28,6 +27,7 @@ use super::columns::{Class, RemoteColumn};
 use super::copy::{CopyReader, ReadColumn};
 use super::database::{Database, begin_in_sql};
 use super::failure::is_changed;
+use super::pool::{Lease, Turn};
 use super::quote;
 use super::relation::Base;
 use super::snapshot::{Member, Ran};
@@ -244,7 +244,8 @@ impl Scan {
 
     async fn lead(self: Arc<Self>, member: &Member) -> Result<(), Error> {
         let reading = member.begin(&self.database).await?;
-        let client = reading.lease()?.client()?;
+        let lease = reading.lease()?;
+        let client = lease.client()?;
         self.check_types(client).await?;
         let parts = self.cut(client).await?;
         let snapshot = match (parts.len(), reading.exported()) {
@@ -264,7 +265,7 @@ impl Scan {
                 let (scan, snapshot) = (Arc::clone(&self), snapshot.clone());
                 helpers.spawn(async move { scan.help(turn, &snapshot).await });
             }
-            self.read(client, part, &mut reader).await?;
+            self.read(lease, part, &mut reader).await?;
             while let Some(done) = helpers.try_join_next() {
                 self.joined(done)?;
             }
@@ -285,7 +286,7 @@ impl Scan {
         })
     }
 
-    async fn help(self: Arc<Self>, turn: super::pool::Turn, snapshot: &str) -> Result<(), Error> {
+    async fn help(self: Arc<Self>, turn: Turn, snapshot: &str) -> Result<(), Error> {
         let lease = match self.database.pool.lease(turn).await {
             Ok(lease) => lease,
             // One connection less; what there is to read is read by the others.
@@ -306,7 +307,7 @@ impl Scan {
         self.check_types(client).await?;
         let mut reader = self.reader();
         while let Some(part) = self.next_part() {
-            self.read(client, part, &mut reader).await?;
+            self.read(&lease, part, &mut reader).await?;
         }
         self.flush(&mut reader).await?;
         self.database.end_read(lease).await
@@ -411,20 +412,15 @@ impl Scan {
         }))
     }
 
-    async fn read(
-        &self,
-        client: &Client,
-        part: Part,
-        reader: &mut CopyReader,
-    ) -> Result<(), Error> {
+    async fn read(&self, lease: &Lease, part: Part, reader: &mut CopyReader) -> Result<(), Error> {
         let range: Vec<String> = part.range.into_iter().collect();
         let select = self.spec.select_from(&part.from, &range);
         let sql = format!("COPY ({select}) TO STDOUT (FORMAT BINARY)");
-        let stream = client.copy_out(&sql).await.map_err(|e| self.failed(e))?;
-        let mut stream = std::pin::pin!(stream);
+        let begun = lease.tap()?.copy_out(lease.client()?, &sql).await;
+        let mut rows = begun.map_err(|e| self.failed(e))?;
         reader.restart();
-        while let Some(chunk) = stream.try_next().await.map_err(|e| self.failed(e))? {
-            if let Some(batch) = reader.feed(chunk)? {
+        while let Some(piece) = rows.next().await.map_err(|e| self.failed(e))? {
+            if let Some(batch) = reader.feed(piece)? {
                 self.send(batch).await?;
             }
         }
