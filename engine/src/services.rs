@@ -30,6 +30,7 @@ use crate::numbers::keys::EqualZeros;
 use crate::queries::Queries;
 use crate::runtime::{self, SpillDir};
 use crate::session_settings::SessionSettings;
+use crate::sql::scripts::Scripts;
 use crate::unambiguous::physical_rules;
 use crate::unplanned::RefuseUnplannedWrites;
 
@@ -56,6 +57,7 @@ pub(crate) struct Services {
     pub(crate) base_config: SessionConfig,
     pub(crate) queries: Queries,
     pub(crate) databases: Databases,
+    pub(crate) scripts: Scripts,
     /// One statement at a time makes, changes or drops a catalog.
     pub(crate) mounting: tokio::sync::Mutex<()>,
     catalogs: RwLock<Vec<Catalog>>,
@@ -113,6 +115,7 @@ impl Services {
             base_config,
             queries,
             databases,
+            scripts: Scripts::default(),
             mounting: tokio::sync::Mutex::default(),
             catalogs: RwLock::default(),
             foreign: RwLock::default(),

@@ -20,7 +20,7 @@ pub use crate::sql::planned::PlannedQuery;
 use crate::sql::statement::{Parsed, Statement};
 pub use crate::sql::variables::Place;
 use crate::sql::variables::{DEFAULT_SCHEMA, SharedVariables};
-use crate::sql::{deep, describe, ingest, kind, parse, router, settings};
+use crate::sql::{deep, describe, ingest, kind, router, settings};
 
 /// The catalog of sessions that begin before any is mounted.
 const DEFAULT_CATALOG: &str = "iceberg";
@@ -66,7 +66,7 @@ impl Session {
 
     /// Splits and parses a script; the error names line and column.
     pub fn parse(&self, script: &str) -> Result<Vec<Statement>> {
-        parse::parse_script(script)
+        self.services.scripts.parse(script)
     }
 
     /// Runs one statement. DDL has run when this returns; DML has run when its result's last batch

@@ -1,6 +1,6 @@
 //! The metadata of a replaced table: new schema, spec and order over the old uuid and history.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::spec::TableMetadataBuildResult;
@@ -60,13 +60,13 @@ pub(crate) fn replace(base: &TableMetadata, new: Replacement) -> Result<TableMet
         SortOrder::builder().with_fields(order_fields).build(&schema)?
     };
 
+    refuse_partition_names(base, &schema)?;
     let builder = base.clone().into_builder(None);
     let version = new.format_version.max(base.format_version());
     let mut builder = builder
         .upgrade_format_version(version)?
         .remove_ref(MAIN_BRANCH)
-        .add_current_schema(schema)
-        .map_err(refused)?
+        .add_current_schema(schema)?
         .add_default_partition_spec(spec.build())
         .map_err(refused)?
         .add_sort_order(order)?
@@ -75,6 +75,28 @@ pub(crate) fn replace(base: &TableMetadata, new: Replacement) -> Result<TableMet
         builder = builder.set_location(location);
     }
     Ok(builder.set_properties(new.properties)?.build()?)
+}
+
+/// A column that no schema of the table had must not be called like a partition field of any of its
+/// specs.
+fn refuse_partition_names(base: &TableMetadata, schema: &Schema) -> Result<()> {
+    let is_old = |name: &str| base.schemas_iter().any(|old| old.field_id_by_name(name).is_some());
+    let partitions: HashSet<&str> = base
+        .partition_specs_iter()
+        .flat_map(|spec| spec.fields())
+        .map(|field| field.name.as_str())
+        .collect();
+    let names = schema.field_id_to_name_map().values();
+    match names.into_iter().find(|name| partitions.contains(name.as_str()) && !is_old(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "column {name:?}: the table has, or once had, a partition field of this name; give \
+                 the column another name, or drop the table and create it anew"
+            ),
+        )),
+    }
 }
 
 /// The format library calls every bad argument bad data.

@@ -309,7 +309,11 @@ fn check_partition_names(metadata: &TableMetadata, before: &Fields, after: &Fiel
         if clash.is_some() {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
-                format!("column {:?}: the name is taken by a partition field", field.name),
+                format!(
+                    "column {:?}: the table has, or once had, a partition field of this name; \
+                     choose another",
+                    field.name
+                ),
             ));
         }
     }

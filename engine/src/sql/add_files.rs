@@ -14,7 +14,7 @@ use fjord_connectors::relation::{FileRelation, FoundFile, RelationArguments};
 
 use super::context::{QualifiedName, StatementContext};
 use super::ddl::ast::ObjectPath;
-use super::scope::{refuse_information_schema, refuse_metadata_name};
+use super::scope::{refuse_information_schema, refuse_versioned_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::iceberg::adopt::{Adopted, describe};
 use crate::iceberg::types::to_iceberg_schema;
@@ -56,7 +56,7 @@ pub(crate) async fn snapshot(
 ) -> Result<QueryResult> {
     let name = ctx.qualify_parts(&name.0, &ctx.scope())?;
     refuse_information_schema(&name.name.namespace)?;
-    refuse_metadata_name(&name.name)?;
+    refuse_versioned_name(&name.catalog, &name.name).await?;
     let found = found(ctx, source).await?;
     let (schema, partition_spec) = shape(ctx, source, &found).await?;
     let staged = name

@@ -11,6 +11,7 @@ use sqlparser::ast::ObjectName;
 
 use super::access;
 use super::context::{QualifiedName, Scope, StatementContext, name_parts};
+use super::scope::at_reference;
 use crate::access::Privilege;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,13 +30,10 @@ pub(crate) fn split(parts: &[String]) -> Option<(Vec<String>, Reference)> {
     if last.contains('$') {
         return None;
     }
-    if let Some((table, name)) = last.rsplit_once('@')
-        && !table.is_empty()
-        && !name.is_empty()
-    {
+    if let Some((table, name)) = at_reference(last) {
         let mut base = before.to_vec();
         base.push(table.to_owned());
-        return Some((base, Reference { name: name.to_owned(), kind: None }));
+        return Some((base, Reference::named(name)));
     }
     if before.is_empty() {
         return None;
@@ -63,13 +61,42 @@ pub(crate) async fn resolve(
     scope: &Scope,
     privilege: Privilege,
 ) -> Result<(QualifiedName, Option<Reference>)> {
-    let parts = name_parts(name)?;
-    let Some((base, reference)) = split(&parts) else {
-        return Ok((ctx.qualify_parts(&parts, scope)?, None));
+    resolve_parts(ctx, &name_parts(name)?, scope, privilege).await
+}
+
+/// The branch or tag of which a name asks for a metadata table, as in `"t@x$files"`: the table, the
+/// branch or tag, and which metadata.
+pub(crate) async fn resolve_metadata(
+    ctx: &StatementContext,
+    name: &ObjectName,
+    scope: &Scope,
+) -> Result<Option<(QualifiedName, Reference, String)>> {
+    let mut parts = name_parts(name)?;
+    let Some((of, kind)) = parts.pop().and_then(|last| {
+        last.rsplit_once('$').map(|(of, kind)| (of.to_owned(), kind.to_lowercase()))
+    }) else {
+        return Ok(None);
+    };
+    parts.push(of);
+    if split(&parts).is_none() {
+        return Ok(None);
+    }
+    let (name, reference) = resolve_parts(ctx, &parts, scope, Privilege::Read).await?;
+    Ok(reference.map(|reference| (name, reference, kind)))
+}
+
+async fn resolve_parts(
+    ctx: &StatementContext,
+    parts: &[String],
+    scope: &Scope,
+    privilege: Privilege,
+) -> Result<(QualifiedName, Option<Reference>)> {
+    let Some((base, reference)) = split(parts) else {
+        return Ok((ctx.qualify_parts(parts, scope)?, None));
     };
     // Which kind of catalog it is decides whose rights are asked for.
-    ctx.catalog_of(&parts, scope)?.metastore().connect().await?;
-    let as_written = match ctx.qualify_parts(&parts, scope) {
+    ctx.catalog_of(parts, scope)?.metastore().connect().await?;
+    let as_written = match ctx.qualify_parts(parts, scope) {
         Ok(name) if access::permit(ctx, privilege, &name).is_ok() => match ctx.load(&name).await {
             Ok(_) => return Ok((name, None)),
             Err(e) if e.kind() == ErrorKind::NotFound => Some(e),
@@ -84,7 +111,8 @@ pub(crate) async fn resolve(
     if !base.catalog.metastore().has_table_references() {
         return Err(as_written.unwrap_or_else(|| {
             Error::unsupported(format!(
-                "\"{name}\": tables of catalog \"{}\" have no branches and tags of their own",
+                "\"{}\": tables of catalog \"{}\" have no branches and tags of their own",
+                parts.join("."),
                 base.catalog.name()
             ))
         }));
@@ -121,6 +149,11 @@ pub(crate) fn head<'t>(table: &'t Table, branch: &str) -> Option<&'t SnapshotRef
 }
 
 impl Reference {
+    /// The branch or tag of a table that is called so.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), kind: None }
+    }
+
     /// The reference in `table`: its stored name, its kind, its snapshot. Names match as given
     /// first, then regardless of case.
     pub(crate) fn find(&self, table: &Table) -> Result<(String, ReferenceKind, SnapshotRef)> {

@@ -1,4 +1,4 @@
-//! A thread with a stack large enough for any statement within the depth limits.
+//! Threads with a stack large enough for any statement within the depth limits.
 //!
 //! Parsing, planning and dropping a syntax tree recurse; on a runtime's 2 MiB threads a statement
 //! well within the limits could end the process. Nothing here may abort: a panic becomes an error.
@@ -6,7 +6,10 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
@@ -24,20 +27,75 @@ const THREAD_NAME: &str = "fjord-planner";
 
 static PLANNERS: Semaphore = Semaphore::const_new(PLANNERS_MAX);
 
+/// Threads that wait for work: to start one, and to have its stack given memory anew, takes longer than
+/// to parse most statements.
+const IDLE_MAX: usize = 4;
+/// A thread ends after so long without work,
+const IDLE_TIME: Duration = Duration::from_secs(10);
+/// or after so many pieces of it: what a large one left of its stack is given back then.
+const WORKS_MAX: usize = 1_000;
+
+static IDLE: Mutex<Vec<Idle>> = Mutex::new(Vec::new());
+
+type Work = Box<dyn FnOnce() + Send>;
+
+struct Idle {
+    thread: ThreadId,
+    give: SyncSender<Work>,
+}
+
+fn idle() -> MutexGuard<'static, Vec<Idle>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn start<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
     report: impl FnOnce(Result<T>) + Send + 'static,
-) -> Result<thread::JoinHandle<()>> {
-    thread::Builder::new()
-        .name(THREAD_NAME.to_owned())
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            report(catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|p| Err(panicked(&*p))));
-        })
-        .map_err(|e| {
-            Error::new(ErrorKind::LimitExceeded, "no thread to plan the statement on")
-                .with_source(e)
-        })
+) -> Result<()> {
+    let mut work: Work = Box::new(move || {
+        report(catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|p| Err(panicked(&*p))));
+    });
+    let waiting = idle().pop();
+    if let Some(waiting) = waiting {
+        match waiting.give.send(work) {
+            Ok(()) => return Ok(()),
+            Err(refused) => work = refused.0,
+        }
+    }
+    let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).stack_size(STACK_BYTES);
+    thread.spawn(move || serve(work)).map(drop).map_err(|e| {
+        Error::new(ErrorKind::LimitExceeded, "no thread to plan the statement on").with_source(e)
+    })
+}
+
+/// Does work until there is none for a while.
+fn serve(first: Work) {
+    let (mut work, mut works) = (first, 0);
+    let thread = thread::current().id();
+    loop {
+        work();
+        works += 1;
+        if works == WORKS_MAX {
+            return;
+        }
+        let (give, take) = sync_channel(1);
+        {
+            let mut idle = idle();
+            if idle.len() >= IDLE_MAX {
+                return;
+            }
+            idle.push(Idle { thread, give });
+        }
+        let given = take.recv_timeout(IDLE_TIME).or_else(|_| {
+            idle().retain(|idle| idle.thread != thread);
+            // Who took this thread off the list before has work for it, and nobody does otherwise.
+            take.recv()
+        });
+        match given {
+            Ok(next) => work = next,
+            Err(_) => return,
+        }
+    }
 }
 
 /// What a caught panic says, as an error.
@@ -50,6 +108,10 @@ pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::new(ErrorKind::Bug, format!("the statement met a bug and was stopped: {text}"))
 }
 
+fn is_deep() -> bool {
+    thread::current().name() == Some(THREAD_NAME)
+}
+
 fn vanished() -> Error {
     Error::new(ErrorKind::Bug, "the planner's thread ended without an answer")
 }
@@ -58,15 +120,17 @@ fn vanished() -> Error {
 pub(crate) fn run<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (send, receive) = std::sync::mpsc::sync_channel(1);
-    let thread = start(work, move |answer| {
+    // Work inside work is on a deep stack already.
+    if is_deep() {
+        return work();
+    }
+    let (send, receive) = sync_channel(1);
+    start(work, move |answer| {
         if send.send(answer).is_err() {
             tracing::debug!("nobody waits for a parsed statement");
         }
     })?;
-    let answer = receive.recv().unwrap_or_else(|_| Err(vanished()));
-    thread.join().map_err(|p| panicked(&*p))?;
-    answer
+    receive.recv().unwrap_or_else(|_| Err(vanished()))
 }
 
 /// Runs a future on a deep stack; dropping the returned future stops it at its next await.
@@ -76,7 +140,7 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
 {
     // Work inside work is on a deep stack already; waiting for a second permit could wait for ever.
-    if thread::current().name() == Some(THREAD_NAME) {
+    if is_deep() {
         return Box::pin(work).await;
     }
     let _permit = PLANNERS.acquire().await.map_err(|_| vanished())?;
@@ -116,6 +180,25 @@ mod tests {
         assert!(e.to_string().contains("boom 1"));
     }
 
+    #[test]
+    fn threads_are_used_again_and_none_is_lost_to_a_panic() {
+        let on = || run(|| Ok(thread::current().id())).unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for round in 0..3 * WORKS_MAX {
+            if round % 1_000 == 0 {
+                run::<()>(|| panic!("boom")).unwrap_err();
+            }
+            seen.insert(on());
+        }
+        // Others test beside this one.
+        assert!(seen.len() < WORKS_MAX / 2, "{} threads", seen.len());
+        let at_once: Vec<_> = (0..50).map(|_| thread::spawn(on)).collect();
+        assert!(at_once.into_iter().all(|waiting| waiting.join().is_ok()));
+        assert!(idle().len() <= IDLE_MAX);
+        // Work inside work does not wait for another thread.
+        assert!(run(|| run(|| Ok(is_deep()))).unwrap());
+    }
+
     #[tokio::test]
     async fn dropping_the_future_stops_the_work() {
         struct Gone(Option<oneshot::Sender<()>>);
@@ -130,7 +213,7 @@ mod tests {
             let _guard = guard;
             std::future::pending::<Result<()>>().await
         });
-        tokio::time::timeout(std::time::Duration::from_millis(50), work).await.unwrap_err();
+        tokio::time::timeout(Duration::from_millis(50), work).await.unwrap_err();
         stopped.await.unwrap();
     }
 }

@@ -28,6 +28,7 @@ pub mod statement;
 pub(crate) mod depth;
 pub(crate) mod lane;
 pub(crate) mod parse;
+pub(crate) mod scripts;
 pub(crate) mod variables;
 pub mod files;
 pub mod pins;

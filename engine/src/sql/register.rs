@@ -3,7 +3,7 @@
 use super::context::StatementContext;
 use super::ddl::ast::ObjectPath;
 use super::files;
-use super::scope::{refuse_information_schema, refuse_metadata_name};
+use super::scope::{refuse_information_schema, refuse_versioned_name};
 use crate::error::{Error, Result};
 use crate::query::QueryResult;
 
@@ -15,7 +15,7 @@ pub(crate) async fn run(
 ) -> Result<QueryResult> {
     let name = ctx.qualify_parts(&name.0, &ctx.scope())?;
     refuse_information_schema(&name.name.namespace)?;
-    refuse_metadata_name(&name.name)?;
+    refuse_versioned_name(&name.catalog, &name.name).await?;
     ctx.files.locate(metadata_file)?;
     let location = files::uri(metadata_file)?;
     let staged = name.catalog.load_table_at(&name.name, &location).await?;

@@ -72,9 +72,13 @@ fn open<'a>(ctx: &'a StatementContext, scope: &'a Scope, request: Request) -> Op
                     let (identity, table) = foreign::relation::open(ctx, &name, as_of).await?;
                     return Ok(Opened { key, identity, table });
                 }
+                if let Some(found) = branch::resolve_metadata(ctx, &name, scope).await? {
+                    let (name, reference, kind) = found;
+                    return open_reference(ctx, key, &name, &reference, Some(kind), as_of).await;
+                }
                 let (name, reference) = branch::resolve(ctx, &name, scope, Privilege::Read).await?;
                 if let Some(reference) = reference {
-                    return open_reference(ctx, key, &name, &reference, as_of).await;
+                    return open_reference(ctx, key, &name, &reference, None, as_of).await;
                 }
                 let identity = name.to_string();
                 let table = open_named(ctx, scope, &name, as_of).await?;
@@ -84,12 +88,13 @@ fn open<'a>(ctx: &'a StatementContext, scope: &'a Scope, request: Request) -> Op
     })
 }
 
-/// A table as a branch or tag has it.
+/// A table as a branch or tag has it, or its metadata of a `kind`.
 async fn open_reference(
     ctx: &StatementContext,
     key: Vec<String>,
     name: &QualifiedName,
     reference: &branch::Reference,
+    kind: Option<String>,
     as_of: Option<AsOf>,
 ) -> Result<Opened> {
     access::permit(ctx, Privilege::Read, name)?;
@@ -99,10 +104,15 @@ async fn open_reference(
         )));
     }
     let table = ctx.load_table(name).await?;
-    let (stored, kind, snapshot) = reference.find(&table)?;
+    let (stored, reference, snapshot) = reference.find(&table)?;
     ctx.note_read(&name.catalog, &table, Some(snapshot.snapshot_id()));
+    if let Some(kind) = kind {
+        let identity = format!("{name}@{stored}${kind}");
+        let table = metadata_table(&name.catalog, &table, &kind, Some(&snapshot)).await?;
+        return Ok(Opened { key, identity, table });
+    }
     let identity = format!("{name}@{stored}");
-    let table = at(name, table, snapshot, kind == ReferenceKind::Branch)?;
+    let table = at(name, table, snapshot, reference == ReferenceKind::Branch)?;
     Ok(Opened { key, identity, table })
 }
 

@@ -196,9 +196,9 @@ impl SqlScope {
     ///
     /// # Errors
     /// As [`Self::resolve_for_change`]; `Invalid` for a name that could never be read.
-    pub fn resolve_new(&self, path: &ObjectPath) -> Result<Resolved> {
+    pub async fn resolve_new(&self, path: &ObjectPath) -> Result<Resolved> {
         let resolved = self.resolve_for_change(path)?;
-        refuse_metadata_name(&resolved.name)?;
+        refuse_versioned_name(&resolved.catalog, &resolved.name).await?;
         Ok(resolved)
     }
 
@@ -231,16 +231,31 @@ pub(crate) fn is_visible(
     access.is_none_or(|access| access.is_visible(&AccessObject { catalog, schema, table }))
 }
 
-/// Refuses a name that reads as a metadata table's.
-pub(crate) fn refuse_metadata_name(name: &TableName) -> Result<()> {
+/// Refuses to make a table or view whose name reads as that of a metadata table, or of a branch or tag
+/// of another table. Where branches and tags are the catalog's, the name says at which of them it is.
+pub(crate) async fn refuse_versioned_name(catalog: &Catalog, name: &TableName) -> Result<()> {
+    let refused = |what: &str| {
+        let name = &name.name;
+        Err(Error::invalid(format!("\"{name}\" cannot be the name of a table or view: {what}")))
+    };
     if name.name.contains('$') {
-        return Err(Error::invalid(format!(
-            "\"{}\" cannot be the name of a table or view: what follows $ names a metadata table, as in \
-             \"t$snapshots\"",
-            name.name
-        )));
+        return refused("what follows $ names a metadata table, as in \"t$snapshots\"");
+    }
+    if at_reference(&name.name).is_some() {
+        catalog.metastore().connect().await?;
+        if catalog.metastore().has_table_references() {
+            return refused(
+                "what follows @ names a branch or tag of a table, as in \"t@main\"; ALTER TABLE t \
+                 CREATE BRANCH makes one",
+            );
+        }
     }
     Ok(())
+}
+
+/// The table, and the branch or tag, that a name with an `@` reads as.
+pub(crate) fn at_reference(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once('@').filter(|(table, reference)| !table.is_empty() && !reference.is_empty())
 }
 
 /// Refuses changes of the information schema.
@@ -274,7 +289,16 @@ pub async fn find(resolved: &Resolved) -> Result<Found> {
 
 /// The error for a name that stands for nothing of the wanted kind.
 pub(crate) fn not_found(kind: &str, resolved: &Resolved) -> Error {
-    Error::new(ErrorKind::NotFound, format!("{kind} \"{resolved}\" not found"))
+    let hint = match at_reference(&resolved.name.name) {
+        None => String::new(),
+        Some((table, reference)) if resolved.catalog.metastore().has_table_references() => format!(
+            "; ALTER TABLE {table} DROP BRANCH {reference} changes a branch as part of its table"
+        ),
+        Some((table, reference)) => {
+            format!(": there is no branch or tag {reference:?}, or no {kind} {table:?} at it")
+        }
+    };
+    Error::new(ErrorKind::NotFound, format!("{kind} \"{resolved}\" not found{hint}"))
 }
 
 /// The error for a name that stands for the other kind.

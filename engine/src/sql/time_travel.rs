@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
-use fjord_catalog::references::references;
+use fjord_catalog::references::{ReferenceKind, references};
 use fjord_catalog::spec::{SnapshotRef, SnapshotReference};
 use fjord_catalog::table::Table;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
+use super::branch::Reference;
 use crate::error::{Error, ErrorKind, Result};
 
 fn word(value: &str, keyword: Keyword) -> Token {
@@ -79,7 +80,7 @@ fn is_literal(token: &Token) -> bool {
 /// whether it is a branch.
 ///
 /// # Errors
-/// `NotFound`, naming the snapshots that exist.
+/// `NotFound`, naming the snapshots, or branches and tags, that exist.
 pub(crate) fn snapshot_of_version(
     table: &Table,
     version: &ScalarValue,
@@ -98,9 +99,11 @@ pub(crate) fn snapshot_of_version(
         }
         other => other.to_string(),
     };
-    if let Ok(id) = text.parse::<i64>()
-        && let Some(snapshot) = metadata.snapshot_by_id(id)
-    {
+    let Ok(id) = text.parse::<i64>() else {
+        let (_, kind, snapshot) = Reference::named(&text).find(table)?;
+        return Ok((snapshot, kind == ReferenceKind::Branch));
+    };
+    if let Some(snapshot) = metadata.snapshot_by_id(id) {
         return Ok((Arc::clone(snapshot), false));
     }
     Err(Error::new(

@@ -17,7 +17,7 @@ use crate::sql::ddl::columns::{field_at, partition_field, partition_spec, sort_o
 use crate::sql::ddl::settings::name_columns;
 use crate::sql::literal::literal_of_type;
 use crate::sql::scope::{
-    Found, Resolved, SqlScope, find, not_found, refuse_metadata_name, wrong_kind,
+    Found, Resolved, SqlScope, find, not_found, refuse_versioned_name, wrong_kind,
 };
 
 /// Refers to what the same commit has just added.
@@ -117,7 +117,7 @@ pub(crate) async fn rename(
     }
     let (namespace, _) = metastore.load_namespace(&to.name.namespace).await?;
     let to = Resolved { name: TableName::new(namespace, to.name.name)?, ..to };
-    refuse_metadata_name(&to.name)?;
+    refuse_versioned_name(&to.catalog, &to.name).await?;
     metastore.rename(kind, &from.name, &to.name).await?;
     Ok(format!("renamed {what} {from} to {to}"))
 }

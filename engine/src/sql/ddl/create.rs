@@ -36,7 +36,7 @@ pub async fn plan_create(
     scope: &SqlScope,
     query: Option<&ArrowSchema>,
 ) -> Result<Creation> {
-    let mut target = scope.resolve_new(&statement.name)?;
+    let mut target = scope.resolve_new(&statement.name).await?;
     // The schema's stored spelling.
     let (namespace, _) = target.catalog.metastore().load_namespace(&target.name.namespace).await?;
     target.name = TableName::new(namespace, target.name.name)?;

@@ -20,7 +20,7 @@ pub(crate) async fn run_create_view(
     statement: &CreateViewStatement,
     scope: &SqlScope,
 ) -> Result<String> {
-    let mut target = scope.resolve_new(&statement.name)?;
+    let mut target = scope.resolve_new(&statement.name).await?;
     require_views(&target)?;
     let (namespace, _) = target.catalog.metastore().load_namespace(&target.name.namespace).await?;
     target.name = TableName::new(namespace, target.name.name)?;
