@@ -68,13 +68,37 @@ impl Error {
         let kind = match cause.find_root() {
             DataFusionError::ObjectStore(e) => match e.as_ref() {
                 object_store::Error::NotFound { .. } => ErrorKind::NotFound,
-                _ => ErrorKind::Unavailable,
+                e => match refusal(e) {
+                    Some(why) => {
+                        let message = format!("file {file:?} cannot be read: {why}");
+                        return Self::new(ErrorKind::PermissionDenied, message).into();
+                    }
+                    None => ErrorKind::Unavailable,
+                },
             },
             DataFusionError::ResourcesExhausted(_) => return cause,
             _ => ErrorKind::Corrupt,
         };
         Self::new(kind, format!("file {file:?} cannot be read")).with_source(cause).into()
     }
+}
+
+/// Why a store does not show what is there to these credentials; `None` where it is something else.
+fn refusal(e: &object_store::Error) -> Option<String> {
+    use object_store::Error as Store;
+    let text = e.to_string();
+    let is_refused = matches!(e, Store::PermissionDenied { .. } | Store::Unauthenticated { .. })
+        // Listing does not tell it from other failures.
+        || text.contains("403 Forbidden")
+        || text.contains("401 Unauthorized");
+    let code = text.split_once("<Code>").and_then(|(_, after)| after.split('<').next());
+    let said = code.map(|code| format!(": the store answered {code}")).unwrap_or_default();
+    is_refused.then(|| {
+        format!(
+            "permission denied{said}; check the credentials of the [storage] section for it, or of \
+             the environment"
+        )
+    })
 }
 
 fn is_ours(e: &DataFusionError) -> bool {
@@ -122,5 +146,31 @@ impl From<Error> for DataFusionError {
             Some(tag) => DataFusionError::Context(tag, Box::new(e)),
             None => e,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_refuses_credentials_is_told_from_one_that_fails() {
+        let told = |source: &str| {
+            let error = object_store::Error::Generic { store: "S3", source: source.into() };
+            Error::reading("s3://b/*", DataFusionError::ObjectStore(Box::new(error))).to_string()
+        };
+        let refused = told(
+            "Server returned non-2xx status code: 403 Forbidden: <Error><Code>InvalidAccessKeyId\
+             </Code><Message>no such key</Message></Error>",
+        );
+        assert!(
+            refused.contains(
+                "file \"s3://b/*\" cannot be read: permission denied: the store answered \
+                 InvalidAccessKeyId; check the credentials of the [storage] section"
+            ),
+            "{refused}"
+        );
+        assert!(!refused.contains('<'), "{refused}");
+        assert!(told("503 Service Unavailable").contains("503 Service Unavailable"));
     }
 }

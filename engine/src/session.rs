@@ -120,7 +120,7 @@ impl Session {
     /// # Errors
     /// `NotFound` when EXECUTE names nothing that was prepared.
     pub fn kind(&self, statement: &Statement) -> Result<QueryKind> {
-        kind::of(&self.context(StatementOptions::default())?, &statement.parsed)
+        kind::of(&self.variables.snapshot(), &statement.parsed)
     }
 
     /// Writes rows into a table, which is made where `target` says so: all of them in one commit,

@@ -25,6 +25,10 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// How long a token lasts whose issuer does not say.
 const TOKEN_TIME: Duration = Duration::from_secs(600);
 const SCOPE: &str = "catalog";
+/// What is asked for, in errors.
+const TOKEN: &str = "a token for the catalog";
+/// Characters of an issuer's words that are repeated.
+const SAID_CHARS_MAX: usize = 500;
 
 /// Who asks. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -110,7 +114,6 @@ impl Tokens {
     }
 
     async fn fetch(&self) -> Result<(Secret, Duration)> {
-        let what = "a token for the catalog";
         let scope = self.client.scope.as_deref().unwrap_or(SCOPE);
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
@@ -122,23 +125,39 @@ impl Tokens {
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, kind);
         let answer = self.wire.send(Method::POST, self.url.clone(), headers, Some(form.into()));
-        let answer = answer.await.map_err(|e| e.into_error(Effect::Read, what))?;
+        let answer = answer.await.map_err(|e| e.into_error(Effect::Read, TOKEN))?;
         if answer.status != 200 {
-            let refusal = Refusal::read(answer.status, &answer.body);
-            let error = refusal.error(Effect::Read, what, ErrorKind::PermissionDenied);
-            return Err(match refusal.status {
-                // RFC 6749 §5.2: a wrong secret is 400 or 401.
-                400 | 401 => Error::new(ErrorKind::PermissionDenied, error.message().to_owned()),
-                _ => error,
-            });
+            return Err(refused(&self.url, answer.status, &answer.body));
         }
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let token = json.get("access_token").and_then(Value::as_str).ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, format!("{what}: the answer holds no access_token"))
+            Error::new(ErrorKind::Unavailable, format!("{TOKEN}: the answer holds no access_token"))
         })?;
         let lasts = json.get("expires_in").and_then(Value::as_u64);
         Ok((Secret::new(token), lasts.map_or(TOKEN_TIME, Duration::from_secs)))
     }
+}
+
+/// Why no token was given. Source: RFC 6749 §5.2, whose model is not that of the catalog: a wrong secret
+/// is 400 or 401 with `invalid_client`.
+fn refused(issuer: &Url, status: u16, body: &[u8]) -> Error {
+    let by_catalog = Refusal::read(status, body).error(Effect::Read, TOKEN, ErrorKind::Conflict);
+    if !matches!(status, 400 | 401 | 403) {
+        return by_catalog;
+    }
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |key: &str| json.get(key).and_then(Value::as_str);
+    let why = match (text("error"), text("error_description")) {
+        (Some(code), why) => {
+            let said: String = [code, why.unwrap_or_default()].join(" ");
+            let said: String = said.trim_end().chars().take(SAID_CHARS_MAX).collect();
+            let issuer = issuer.origin().ascii_serialization();
+            format!("{TOKEN}: {issuer} answers with status {status}: {said}")
+        }
+        (None, _) => by_catalog.message().to_owned(),
+    };
+    let hint = "check client_id, client_secret, scope and token_uri of the catalog's configuration";
+    Error::new(ErrorKind::PermissionDenied, format!("{why}; {hint}"))
 }
 
 fn bear(headers: &mut HeaderMap, token: &Secret) -> Result<()> {
@@ -171,4 +190,31 @@ fn sign(
     AwsAuthorizer::new(&credential, &keys.service, &keys.region).authorize(&mut request, None);
     std::mem::swap(request.headers_mut(), headers);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_client_is_told_what_the_issuer_says_and_what_to_check() {
+        let issuer = Url::parse("https://catalog.example/v1/oauth/tokens").unwrap();
+        let told = |status, body: &str| refused(&issuer, status, body.as_bytes());
+        let body = r#"{"error": "invalid_client", "error_description": "unknown client"}"#;
+        let e = told(401, body);
+        assert_eq!(e.kind(), ErrorKind::PermissionDenied);
+        assert_eq!(
+            e.message(),
+            "a token for the catalog: https://catalog.example answers with status 401: \
+             invalid_client unknown client; check client_id, client_secret, scope and token_uri of the \
+             catalog's configuration"
+        );
+        assert!(
+            told(400, r#"{"error": "invalid_scope"}"#).message().contains("invalid_scope; check")
+        );
+        let of_catalog =
+            r#"{"error": {"message": "no", "type": "NotAuthorizedException", "code": 401}}"#;
+        assert!(told(401, of_catalog).message().contains("status 401: no; check client_id"));
+        assert_eq!(told(503, "").kind(), ErrorKind::Unavailable);
+    }
 }

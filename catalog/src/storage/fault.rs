@@ -21,6 +21,8 @@ pub(crate) fn store_error_of(
     error: object_store::Error,
 ) -> Error {
     use object_store::Error as Store;
+    // The source would say it again, in markup.
+    let is_told = matches!(error, Store::PermissionDenied { .. } | Store::Unauthenticated { .. });
     let (kind, problem) = match &error {
         Store::NotFound { .. } => match code(&error).as_deref() {
             Some("NoSuchBucket") => (ErrorKind::NotFound, "there is no such bucket".to_owned()),
@@ -46,7 +48,8 @@ pub(crate) fn store_error_of(
         }
         other => from_cause(doing, other),
     };
-    Error::new(kind, format!("{what} {uri:?}: {problem}")).with_source(error)
+    let told = Error::new(kind, format!("{what} {uri:?}: {problem}"));
+    if is_told { told } else { told.with_source(error) }
 }
 
 /// Local disk reports everything but absence as generic; the operating system's reason is inside.

@@ -47,7 +47,7 @@ pub(crate) async fn describe(
     count: usize,
 ) -> Result<Description> {
     let parameters = parameters(ctx, statement, count).await?;
-    let kind = kind::of(ctx, statement)?;
+    let kind = kind::of(&ctx.variables, statement)?;
     if kind != QueryKind::Query {
         return Ok(Description { kind, schema: Arc::new(Schema::empty()), parameters });
     }

@@ -2,7 +2,6 @@
 
 use sqlparser::ast::Statement as Sql;
 
-use super::context::StatementContext;
 use super::statement::Parsed;
 use super::{folded, variables::Variables};
 use crate::error::Result;
@@ -12,17 +11,13 @@ use crate::queries::QueryKind;
 ///
 /// # Errors
 /// `NotFound` when EXECUTE names nothing that was prepared.
-pub(crate) fn of(ctx: &StatementContext, statement: &Parsed) -> Result<QueryKind> {
-    in_session(&ctx.variables, statement)
-}
-
-fn in_session(variables: &Variables, statement: &Parsed) -> Result<QueryKind> {
+pub(crate) fn of(variables: &Variables, statement: &Parsed) -> Result<QueryKind> {
     if let Parsed::Sql(sql) = statement
         && let Sql::Execute { name: Some(name), .. } = sql.as_ref()
         && let [part] = name.0.as_slice()
         && let Some(name) = part.as_ident()
     {
-        return in_session(variables, &variables.prepared(&folded(name))?.statement);
+        return of(variables, &variables.prepared(&folded(name))?.statement);
     }
     Ok(statement.kind())
 }

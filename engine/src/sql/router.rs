@@ -78,7 +78,7 @@ type Planning<'a> = Pin<Box<dyn Future<Output = Result<PlannedQuery>> + Send + '
 /// Plans a statement that yields rows and has no effect; any other is a bug of the caller.
 pub(crate) fn plan(ctx: StatementContext, statement: &Parsed) -> Planning<'_> {
     Box::pin(async move {
-        if kind::of(&ctx, statement)? != QueryKind::Query {
+        if kind::of(&ctx.variables, statement)? != QueryKind::Query {
             return Err(Error::new(ErrorKind::Bug, "a statement that is no query was planned"));
         }
         match statement {
