@@ -114,13 +114,16 @@ impl<S> Tapped<S> {
                 self.pouring = bytes - HEADER_BYTES;
                 continue;
             }
-            // What the driver is told of comes after the rows before it.
-            if self.rows.is_some() && !self.piece.is_empty() {
-                return Step::Send;
-            }
             match tag {
                 COPY_OUT_RESPONSE => self.rows = self.tap.take().map(PollSender::new),
-                COPY_DONE | ERROR_RESPONSE | READY_FOR_QUERY => self.stop(),
+                // The driver is told of the end when all rows are with their taker.
+                COPY_DONE | ERROR_RESPONSE | READY_FOR_QUERY => {
+                    if self.rows.is_some() && !self.piece.is_empty() {
+                        return Step::Send;
+                    }
+                    self.stop();
+                }
+                // A notice tells nothing of the rows around it.
                 _ => {}
             }
             self.passing = bytes;
@@ -205,7 +208,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
         loop {
             match this.hand_on(to) {
                 Step::Full => return Poll::Ready(Ok(())),
-                Step::More if to.filled().len() > before => return Poll::Ready(Ok(())),
+                // What is handed on is lost where the call does not say so: waiting is for the next one.
+                Step::More | Step::Send if to.filled().len() > before => {
+                    return Poll::Ready(Ok(()));
+                }
                 Step::Send => ready!(this.poll_send(context)),
                 Step::More => match this.poll_more(context) {
                     Poll::Ready(Ok(0)) if this.end == 0 => return Poll::Ready(Ok(())),
@@ -314,6 +320,42 @@ mod tests {
                     taken.extend_from_slice(&piece);
                     pieces += 1;
                     assert!(piece.len() < PIECE_BYTES_MAX * 2, "{} bytes at once", piece.len());
+                }
+                (taken, pieces)
+            });
+            let (found, _) = handed_on(&sent, cut, room, tap).await;
+            assert!(found == others, "cut into {cut}, read by {room}");
+            let (taken, pieces) = taking.join().await.unwrap();
+            assert!(taken == rows, "cut into {cut}, read by {room}");
+            assert!(cut < 1 << 20 || pieces < 100, "{pieces} pieces");
+        }
+    }
+
+    /// Hazard: what the driver was handed is lost where the rows after it have to wait.
+    #[tokio::test]
+    async fn nothing_is_lost_where_rows_wait_for_their_taker() {
+        let begin = message(b'H', &[1, 0, 16]);
+        let (mut sent, mut others, mut rows) = (begin.clone(), begin, Vec::new());
+        for index in 0..20_000_usize {
+            let row = vec![index as u8; index % 300];
+            sent.extend([notice(), message(COPY_DATA, &row)].concat());
+            others.extend(notice());
+            rows.extend(row);
+        }
+        sent.extend(end());
+        others.extend(end());
+        for (cut, room) in [(1 << 20, 8192), (1 << 20, 64), (8192, 8192)] {
+            let tap = Tap::default();
+            let (send, mut receive) = mpsc::channel(1);
+            tap.put(Some(send));
+            let taking = SpawnedTask::spawn(async move {
+                let (mut taken, mut pieces) = (Vec::new(), 0);
+                while let Some(piece) = receive.recv().await {
+                    taken.extend_from_slice(&piece);
+                    pieces += 1;
+                    for _ in 0..20 {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 (taken, pieces)
             });

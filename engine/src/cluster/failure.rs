@@ -72,7 +72,14 @@ mod tests {
                     .to_owned(),
             ),
         ];
-        for e in lost {
+        // What tonic and hyper were seen to say of a worker that was stopped or killed.
+        let said = [
+            "KeepAliveTimedOut",
+            "operation was canceled: connection closed",
+            "tcp connect error: Connection refused (os error 111)",
+        ];
+        let said = said.map(|text| DataFusionError::External(Box::new(Status::unknown(text))));
+        for e in lost.into_iter().chain(said) {
             let shared = DataFusionError::Shared(std::sync::Arc::new(e));
             assert!(is_lost_worker(&shared.context("within")));
         }

@@ -71,6 +71,9 @@ impl Place {
     }
 
     fn name(&self, e: DataFusionError) -> DataFusionError {
+        if let Some(failed) = failed_filter(&e) {
+            return failed.into();
+        }
         let stored = stored_error(&e);
         let error = match stored {
             Some(object_store::Error::NotFound { .. }) => {
@@ -83,7 +86,6 @@ impl Place {
             }
             None => {
                 let kind = match e.find_root() {
-                    root if root.to_string().contains(FILTER_FAILED) => Some(ErrorKind::Execution),
                     DataFusionError::ArrowError(e, _) if is_parquet(e) => Some(ErrorKind::Corrupt),
                     _ => None,
                 };
@@ -106,6 +108,21 @@ impl Place {
         Error::new(ErrorKind::Corrupt, format!("{self}: reading it failed an assertion: {text}"))
             .into()
     }
+}
+
+/// A filter that failed on a value: the statement's fault, not the file's.
+fn failed_filter(e: &DataFusionError) -> Option<Error> {
+    let text = e.find_root().to_string();
+    let (_, why) = text.split_once(FILTER_FAILED)?;
+    // The text of an error as its debug form quotes it.
+    let quoted = why.split_once("(\"").and_then(|(_, rest)| rest.split_once("\")"));
+    let why = quoted.map_or(why, |(why, _)| why).trim_start_matches(": ").replace("\\\"", "\"");
+    let hint = if why.contains("Cannot cast string") {
+        "; where a text meets a value of another type, CAST one of them to the other's type"
+    } else {
+        ""
+    };
+    Some(Error::new(ErrorKind::Execution, format!("a condition of the query fails: {why}{hint}")))
 }
 
 fn is_parquet(e: &arrow::error::ArrowError) -> bool {

@@ -23,7 +23,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use sqlparser::ast::{self, VisitMut, VisitorMut};
 
-use super::{instant, rewrite_expressions};
+use super::{rewrite_expressions, text};
 
 /// Functions whose arguments all become one type.
 const UNIFYING: [&str; 8] =
@@ -293,17 +293,17 @@ fn rewrite(mut expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     let changed = match &mut expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let mut sides = [left.as_mut(), right.as_mut()];
-            let refined = op.supports_propagation() && instant::refine(&mut sides, schema);
+            let refined = op.supports_propagation() && text::refine(&mut sides, schema);
             floats_win(&mut sides, schema)? || refined
         }
         Expr::Between(Between { expr, low, high, .. }) => {
             let mut all = [expr.as_mut(), low.as_mut(), high.as_mut()];
-            let refined = instant::refine(&mut all, schema);
+            let refined = text::refine(&mut all, schema);
             floats_win(&mut all, schema)? || refined
         }
         Expr::InList(InList { expr, list, .. }) => {
             let mut all: Vec<&mut Expr> = std::iter::once(expr.as_mut()).chain(list).collect();
-            let refined = instant::refine(&mut all, schema);
+            let refined = text::refine(&mut all, schema);
             floats_win(&mut all, schema)? || refined
         }
         Expr::InSubquery(InSubquery { expr, subquery, .. }) => {

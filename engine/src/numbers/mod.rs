@@ -4,7 +4,8 @@
 //! FloatsWin ─ DataFusion's coercion ─ Exact ─ DataFusion's optimizer
 //! ```
 //!
-//! `floats` decides what types meet as, before DataFusion coerces them. `exact` replaces, after
+//! `floats` decides what types meet as, before DataFusion coerces them, and `text` what a text is that
+//! meets them. `exact` replaces, after
 //! coercion, the operators that DataFusion computes or rewrites inexactly by functions of ours:
 //! lossy casts (`cast`), arithmetic that wraps (`arithmetic`) or outgrows the widest decimal
 //! (`decimal`), comparisons across units of time (`instant`), lists that tell zeros apart (`zeros`;
@@ -21,6 +22,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 
 pub(crate) mod floats;
+mod text;
 mod cast;
 mod arithmetic;
 mod decimal;

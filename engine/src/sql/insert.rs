@@ -329,7 +329,8 @@ pub(crate) fn align(
 }
 
 /// What of an assignment is planned: texts are read, and instants put in the session's time zone.
-/// Numbers and instants stay as they are: the write casts them, and refuses what would not fit.
+/// Numbers and instants, and texts that become decimals, dates or instants, stay as they are: the write
+/// casts them, and refuses what would not fit.
 /// Types that do not become each other are refused here, before anything is written.
 pub(crate) fn assigned(
     ctx: &StatementContext,
@@ -364,7 +365,7 @@ pub(crate) fn assigned(
         (DataType::Timestamp(unit, Some(_)), DataType::Timestamp(_, None)) => {
             cast(expr, &DataType::Timestamp(*unit, None))?
         }
-        (from, to) if is_checked(from) && is_checked(to) => expr,
+        (from, to) if is_checked(to) && (is_checked(from) || is_cut(from, to)) => expr,
         _ => cast(expr, ty)?,
     })
 }
@@ -378,6 +379,12 @@ fn session_zone(ctx: &StatementContext) -> Option<Arc<str>> {
 fn is_checked(ty: &DataType) -> bool {
     ty.is_numeric()
         || matches!(ty, DataType::Date32 | DataType::Timestamp(..) | DataType::Time64(_))
+}
+
+/// Whether a text may say more than the type holds: then the write, which reads it, refuses it.
+fn is_cut(from: &DataType, to: &DataType) -> bool {
+    from.is_string()
+        && (to.is_decimal() || matches!(to, DataType::Date32 | DataType::Timestamp(..)))
 }
 
 /// Whether a cast would read a number as an instant, a flag or bytes, or the other way round.

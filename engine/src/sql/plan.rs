@@ -25,6 +25,10 @@ use crate::numbers::{exact, floats};
 /// very large plan.
 const PLAN_NODES_MAX: usize = 50_000;
 
+/// Subqueries within subqueries of expressions. DataFusion 55.2 checks each of them once for every way
+/// to it, so that planning takes twice as long for every level, and nothing ends it.
+pub(crate) const SUBQUERY_DEPTH_MAX: usize = 12;
+
 /// Plans a query of the session.
 pub(crate) async fn plan_query(ctx: &StatementContext, query: ast::Query) -> Result<LogicalPlan> {
     plan_query_in(ctx, query, &ctx.scope()).await
@@ -75,6 +79,7 @@ pub(crate) async fn plan_query_in(
     let plan =
         SqlToRel::new(&planning).sql_statement_to_plan_with_context(statement, &mut context)?;
     check_size(&plan)?;
+    check_nesting(&plan, 0)?;
     let plan = if ctx.parameters.is_empty() {
         plan
     } else {
@@ -115,6 +120,28 @@ fn check_size(plan: &LogicalPlan) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Counts the levels of subqueries in expressions, those of views included.
+fn check_nesting(plan: &LogicalPlan, depth: usize) -> Result<()> {
+    if depth > SUBQUERY_DEPTH_MAX {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "subqueries of expressions (EXISTS, IN, scalar ones) nest deeper than \
+                 {SUBQUERY_DEPTH_MAX} levels; join what they read, or store a part of it in a table"
+            ),
+        ));
+    }
+    let mut refused = Ok(());
+    plan.apply(|node| {
+        node.apply_subqueries(|subquery| {
+            refused = check_nesting(subquery, depth + 1);
+            let goes_on = refused.is_ok();
+            Ok(if goes_on { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        })
+    })?;
+    refused
 }
 
 /// Gives the output the names that the query itself wrote, where respelling unified them.

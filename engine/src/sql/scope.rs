@@ -255,7 +255,7 @@ pub(crate) async fn refuse_versioned_name(catalog: &Catalog, name: &TableName) -
 
 /// The table, and the branch or tag, that a name with an `@` reads as.
 pub(crate) fn at_reference(name: &str) -> Option<(&str, &str)> {
-    name.rsplit_once('@').filter(|(table, reference)| !table.is_empty() && !reference.is_empty())
+    name.split_once('@').filter(|(table, reference)| !table.is_empty() && !reference.is_empty())
 }
 
 /// Refuses changes of the information schema.
@@ -292,7 +292,8 @@ pub(crate) fn not_found(kind: &str, resolved: &Resolved) -> Error {
     let hint = match at_reference(&resolved.name.name) {
         None => String::new(),
         Some((table, reference)) if resolved.catalog.metastore().has_table_references() => format!(
-            "; ALTER TABLE {table} DROP BRANCH {reference} changes a branch as part of its table"
+            "; {reference:?} reads as a branch or tag of table {table}, which queries and INSERT, DELETE, \
+             MERGE and TRUNCATE take: all else is of the table, by its own name"
         ),
         Some((table, reference)) => {
             format!(": there is no branch or tag {reference:?}, or no {kind} {table:?} at it")

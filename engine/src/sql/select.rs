@@ -265,6 +265,7 @@ mod tests {
     use datafusion::common::assert_batches_eq;
     use futures::TryStreamExt;
 
+    use super::super::plan;
     use super::super::testing::{fails, rows, session};
     use crate::error::ErrorKind;
 
@@ -355,6 +356,28 @@ mod tests {
         }
         let e = fails(&session(), &format!("{sql} SELECT * FROM c39")).await;
         assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
+    }
+
+    #[tokio::test]
+    async fn subqueries_that_would_be_planned_for_ever_are_refused() {
+        let s = session();
+        let nested = |head: &str, levels: usize, tail: &str| {
+            let (heads, tails) = (head.repeat(levels), tail.repeat(levels));
+            format!("SELECT count(*) FROM (VALUES (1)) t(x) WHERE {heads}true{tails}")
+        };
+        for head in [
+            "EXISTS (SELECT 1 FROM (VALUES (1)) t(x) WHERE ",
+            "NOT EXISTS (SELECT 1 FROM (VALUES (1)) t(x) WHERE ",
+            "x IN (SELECT x FROM (VALUES (1)) t(x) WHERE ",
+            "x = (SELECT max(x) FROM (VALUES (1)) t(x) WHERE ",
+        ] {
+            rows(&s, &nested(head, 8, ")")).await;
+            for levels in [plan::SUBQUERY_DEPTH_MAX + 1, 60] {
+                let e = fails(&s, &nested(head, levels, ")")).await;
+                assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
+                assert!(e.to_string().contains("nest"), "{e}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 use arrow_ipc::reader::StreamReader;
@@ -76,17 +76,58 @@ fn settle(values: &ArrayRef, parameter: &Parameter) -> Result<ArrayRef, Status> 
         matches!(values.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match cast {
         // Text is read; anything else must come back as it went in.
-        Ok(cast) if is_text || is_same(&cast, values, &options) => Ok(cast),
+        Ok(cast) if is_text => Ok(read(values, cast, &options)),
+        Ok(cast) if is_same(&cast, values, &options) => Ok(cast),
         // What loses something stays as it is: a comparison is then made in a type that holds both,
         // and INSERT says what does not fit, as they do for a literal.
         Ok(_) => Ok(Arc::clone(values)),
         Err(_) if values.data_type().is_numeric() && wanted.is_numeric() => Ok(Arc::clone(values)),
         Err(e) => Err(Status::invalid_argument(format!(
-            "parameter {}: a value of type {} was bound where {wanted} is wanted: {e}",
+            "parameter {}{}: a value of type {} was bound where {wanted} is wanted: {e}",
             parameter.field.name(),
+            row_of(values, wanted, &options),
             values.data_type()
         ))),
     }
+}
+
+/// Which of many rows cannot be cast; all of them are looked at before the first one runs.
+fn row_of(values: &ArrayRef, wanted: &DataType, options: &CastOptions<'_>) -> String {
+    let fails = |row: &usize| cast_with_options(&values.slice(*row, 1), wanted, options).is_err();
+    match (0..values.len()).find(fails) {
+        Some(row) if values.len() > 1 => {
+            format!(", row {} of {} (none was executed)", row + 1, values.len())
+        }
+        _ => String::new(),
+    }
+}
+
+/// Texts as values of a type: that of `cast`, unless it rounded or cut one of them. Then they are of
+/// a finer one.
+fn read(texts: &ArrayRef, cast: ArrayRef, options: &CastOptions<'_>) -> ArrayRef {
+    let finest = match cast.data_type() {
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => {
+            DataType::Decimal256(76, 38)
+        }
+        DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Timestamp(unit, zone) if *unit != TimeUnit::Nanosecond => {
+            DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())
+        }
+        _ => return cast,
+    };
+    let as_finest = |values: &ArrayRef| cast_with_options(values, &finest, options);
+    // What the finest type does not reach, as the years after 2262, has no more digits than it shows.
+    let (Ok(exact), Ok(kept)) = (as_finest(texts), as_finest(&cast)) else { return cast };
+    if exact == kept {
+        return cast;
+    }
+    let scales = cast.data_type().is_decimal().then_some(1..38_i8).into_iter().flatten();
+    let mut decimals = scales.filter_map(|scale| {
+        let ty = DataType::Decimal128(38, scale);
+        cast_with_options(texts, &ty, options).ok()
+    });
+    let shortest = decimals.find(|decimal| as_finest(decimal).is_ok_and(|value| *value == *exact));
+    shortest.unwrap_or(exact)
 }
 
 /// Whether a cast kept every value: cast back, they are what they were.
@@ -154,7 +195,6 @@ fn malformed(e: &ArrowError) -> Status {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
-    use arrow::datatypes::TimeUnit;
 
     use super::*;
 
@@ -193,6 +233,31 @@ mod tests {
         let flag = [parameter(DataType::Boolean, true)];
         let bound = bound_to(Arc::new(Int64Array::from(vec![2])), &flag).unwrap();
         assert_eq!(executions(&bound).unwrap(), vec![vec![ScalarValue::Int64(Some(2))]]);
+    }
+
+    /// A bound '0.251' must not become 0.25: `WHERE price = ?` would find rows that it is not.
+    #[test]
+    fn adbc_07_a_text_that_a_type_would_round_or_cut_is_read_as_a_finer_one() {
+        let read = |text: &str, ty| {
+            let texts: ArrayRef = Arc::new(StringArray::from(vec![text]));
+            let bound = bound_to(texts, &[parameter(ty, true)]).unwrap();
+            executions(&bound).unwrap()[0][0].clone()
+        };
+        let price = DataType::Decimal128(10, 2);
+        let decimal =
+            |value, precision, scale| ScalarValue::Decimal128(Some(value), precision, scale);
+        assert_eq!(read("0.25", price.clone()), decimal(25, 10, 2));
+        assert_eq!(read("0.250", price.clone()), decimal(25, 10, 2));
+        assert_eq!(read("0.251", price.clone()), decimal(251, 38, 3));
+        assert_eq!(read("-1.23456", price), decimal(-123_456, 38, 5));
+        let noon = ScalarValue::TimestampMicrosecond(Some(43_200_000_000), None);
+        assert_eq!(read("1970-01-01T12:00:00", DataType::Date32), noon);
+        assert_eq!(read("1970-01-02", DataType::Date32), ScalarValue::Date32(Some(1)));
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let nanos = ScalarValue::TimestampNanosecond(Some(1_001), None);
+        assert_eq!(read("1970-01-01 00:00:00.000001001", micros.clone()), nanos);
+        let far = ScalarValue::TimestampMicrosecond(Some(32_503_680_000_000_000), None);
+        assert_eq!(read("3000-01-01 00:00:00", micros), far);
     }
 
     #[test]

@@ -54,6 +54,33 @@ async fn a_reset_in_the_middle_is_an_error_and_never_a_short_answer() {
     assert!(cut > 20 && whole > 0, "{cut} were cut, {whole} were not");
 }
 
+/// Hazard: what the server says in the middle of a COPY takes rows, or the end, away.
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_between_rows_take_none_of_them_away() {
+    let Some(remote) = Remote::new() else { return };
+    remote.sql(
+        "CREATE FUNCTION noisy(n int, size int) RETURNS int LANGUAGE plpgsql AS
+             $$ BEGIN RAISE NOTICE '%', repeat('x', size); RETURN n; END $$;
+         CREATE VIEW short AS SELECT noisy(n, 10) AS n FROM generate_series(1, 20000) n;
+         CREATE VIEW long AS SELECT noisy(n, 3000) AS n FROM generate_series(1, 20000) n",
+    );
+    for view in ["short", "long"] {
+        for mode in ["disable", "prefer"] {
+            let port = remote.database.port();
+            let connector = remote.open_at(port, &[("sslmode", mode)]).unwrap();
+            let ctx = session(connector.as_ref(), &[view]).await;
+            for _ in 0..5 {
+                let sql = format!("SELECT n FROM {view}");
+                let rows = timeout(Duration::from_secs(60), rows(&ctx, &sql)).await.unwrap();
+                let rows = rows.unwrap();
+                let expected = (1..=20_000).map(|n| n.to_string());
+                assert!(rows.into_iter().eq(expected), "{view}, {mode}");
+            }
+            connector.close().await;
+        }
+    }
+}
+
 /// Hazard: the answer to COMMIT is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_looked_for() {

@@ -19,6 +19,11 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) const STRICT: CastOptions<'static> =
     CastOptions { safe: false, format_options: FormatOptions::new() };
 
+/// A date without a time of day, of a year of four digits.
+const DATE_CHARS: usize = 10;
+/// An instant to the microsecond, likewise.
+const MICROS_CHARS: usize = 26;
+
 /// What becomes of the nanoseconds of an instant in a column of microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -55,6 +60,11 @@ pub(crate) fn fit(array: &ArrayRef, ty: &DataType, path: &str, fit: Fit) -> Resu
         | (T::Time64(TimeUnit::Nanosecond), T::Time64(TimeUnit::Microsecond)) => {
             there_and_back(array, ty, path)
         }
+        (from, T::Decimal128(..) | T::Date32 | T::Timestamp(TimeUnit::Microsecond, _))
+            if from.is_string() =>
+        {
+            read_text(array, ty, path, fit)
+        }
         (from, to) if from.is_decimal() && (to.is_integer() || to.is_decimal()) => {
             there_and_back(array, ty, path)
         }
@@ -79,6 +89,39 @@ fn cast(array: &ArrayRef, ty: &DataType, path: &str) -> Result<ArrayRef> {
 
 pub(super) fn misfit(path: &str, e: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Execution, format!("column \"{path}\": {e}")).with_source(e)
+}
+
+/// Texts, which a cast would round or cut.
+fn read_text(array: &ArrayRef, ty: &DataType, path: &str, fit: Fit) -> Result<ArrayRef> {
+    let there = cast(array, ty, path)?;
+    // Looked at first, as the finest types are slow to read.
+    let (finest, may_be_cut): (_, fn(&str, usize) -> bool) = match ty {
+        DataType::Decimal128(..) => (DataType::Decimal256(76, 38), |text, scale| {
+            text.split_once('.').is_some_and(|(_, digits)| digits.len() > scale)
+        }),
+        DataType::Date32 => {
+            (DataType::Timestamp(TimeUnit::Microsecond, None), |text, _| text.len() > DATE_CHARS)
+        }
+        DataType::Timestamp(_, zone) if fit == Fit::Exact => {
+            (DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()), |text, _| {
+                text.len() > MICROS_CHARS
+            })
+        }
+        _ => return Ok(there),
+    };
+    let scale = match ty {
+        DataType::Decimal128(_, scale) => usize::try_from(*scale).unwrap_or(0),
+        _ => 0,
+    };
+    let texts = cast(array, &DataType::Utf8View, path)?;
+    if !texts.as_string_view().iter().flatten().any(|text| may_be_cut(text, scale)) {
+        return Ok(there);
+    }
+    // What the finest type does not reach, as the years after 2262, has no more digits than it shows.
+    let as_finest = |values: &ArrayRef| cast_with_options(values, &finest, &STRICT);
+    let (Ok(exact), Ok(kept)) = (as_finest(array), as_finest(&there)) else { return Ok(there) };
+    let changed = distinct(&exact, &kept).map_err(|e| misfit(path, e))?;
+    unchanged(array, there, &changed, ty, path)
 }
 
 fn there_and_back(array: &ArrayRef, ty: &DataType, path: &str) -> Result<ArrayRef> {
