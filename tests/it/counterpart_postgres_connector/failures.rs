@@ -73,8 +73,9 @@ async fn notices_between_rows_take_none_of_them_away() {
                 let sql = format!("SELECT n FROM {view}");
                 let rows = timeout(Duration::from_secs(60), rows(&ctx, &sql)).await.unwrap();
                 let rows = rows.unwrap();
-                let expected = (1..=20_000).map(|n| n.to_string());
-                assert!(rows.into_iter().eq(expected), "{view}, {mode}");
+                let mut found: Vec<usize> = rows.iter().map(|row| row.parse().unwrap()).collect();
+                found.sort_unstable();
+                assert!(found.into_iter().eq(1..=20_000), "{view}, {mode}: {}", rows.len());
             }
             connector.close().await;
         }
