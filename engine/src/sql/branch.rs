@@ -99,7 +99,8 @@ async fn resolve_parts(
     let as_written = match ctx.qualify_parts(parts, scope) {
         Ok(name) if access::permit(ctx, privilege, &name).is_ok() => match ctx.load(&name).await {
             Ok(_) => return Ok((name, None)),
-            Err(e) if e.kind() == ErrorKind::NotFound => Some(e),
+            // Some servers refuse a name with an `@` before they look for it.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Some(e),
             Err(e) => return Err(e),
         },
         Ok(_) | Err(_) => None,
