@@ -71,7 +71,7 @@ impl Place {
     }
 
     fn name(&self, e: DataFusionError) -> DataFusionError {
-        if let Some(failed) = failed_filter(&e) {
+        if let Some(failed) = failed_cast(&e) {
             return failed.into();
         }
         let stored = stored_error(&e);
@@ -86,6 +86,7 @@ impl Place {
             }
             None => {
                 let kind = match e.find_root() {
+                    root if root.to_string().contains(FILTER_FAILED) => Some(ErrorKind::Execution),
                     DataFusionError::ArrowError(e, _) if is_parquet(e) => Some(ErrorKind::Corrupt),
                     _ => None,
                 };
@@ -110,19 +111,20 @@ impl Place {
     }
 }
 
-/// A filter that failed on a value: the statement's fault, not the file's.
-fn failed_filter(e: &DataFusionError) -> Option<Error> {
+/// A filter that casts a text which is no value of the other side's type: the statement's fault, not
+/// the file's.
+fn failed_cast(e: &DataFusionError) -> Option<Error> {
     let text = e.find_root().to_string();
     let (_, why) = text.split_once(FILTER_FAILED)?;
     // The text of an error as its debug form quotes it.
-    let quoted = why.split_once("(\"").and_then(|(_, rest)| rest.split_once("\")"));
-    let why = quoted.map_or(why, |(why, _)| why).trim_start_matches(": ").replace("\\\"", "\"");
-    let hint = if why.contains("Cannot cast string") {
-        "; where a text meets a value of another type, CAST one of them to the other's type"
-    } else {
-        ""
-    };
-    Some(Error::new(ErrorKind::Execution, format!("a condition of the query fails: {why}{hint}")))
+    let (_, quoted) = why.split_once("(\"")?;
+    let (why, _) = quoted.split_once("\")")?;
+    why.starts_with("Cannot cast string").then(|| {
+        let why = why.replace("\\\"", "\"");
+        let hint =
+            "where a text meets a value of another type, CAST one of them to the other's type";
+        Error::new(ErrorKind::Execution, format!("a condition of the query fails: {why}; {hint}"))
+    })
 }
 
 fn is_parquet(e: &arrow::error::ArrowError) -> bool {
