@@ -15,6 +15,7 @@ use super::metadata::{self, Found, FoundStatistics};
 use super::options::Settings;
 use super::pool::{Lease, Pool, Turn};
 use super::quote;
+use super::session;
 use super::snapshot::Statements;
 use crate::connector::{RemoteKind, RemoteName};
 use crate::error::{Error, ErrorKind};
@@ -161,25 +162,46 @@ impl Database {
         Ok(self.begin_on(Turns::Reserved, BEGIN_READ).await?.0)
     }
 
-    /// Ends a transaction that has only read.
+    /// Ends a transaction that has only read. What a function in it, of a view or of a user's text,
+    /// has set (a search path, a role) or locked does not outlive it.
     pub(super) async fn end_read(&self, lease: Lease) -> Result<(), Error> {
-        self.end_by(lease, "COMMIT").await
-    }
-
-    /// The same of a transaction that ran a user's text: what a function in it has set (a search
-    /// path, a role) or locked does not outlive it.
-    pub(super) async fn end_text(&self, lease: Lease) -> Result<(), Error> {
-        self.end_by(lease, "ROLLBACK; SELECT pg_advisory_unlock_all()").await
-    }
-
-    async fn end_by(&self, lease: Lease, sql: &str) -> Result<(), Error> {
+        const END: &str = "ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()";
         lease
             .client()?
-            .batch_execute(sql)
+            .batch_execute(END)
             .await
             .map_err(|e| self.pool.failed_reading("a transaction that reads cannot end", e))?;
+        self.check_encoding(&lease)?;
         lease.finish();
         Ok(())
+    }
+
+    /// Leaves a transaction that has only read to others of its statement.
+    pub(super) async fn set_back(&self, lease: &Lease) -> Result<(), Error> {
+        session::set_back(lease.client()?, self.settings().statement_timeout)
+            .await
+            .map_err(|e| self.pool.failed_reading("a transaction that reads cannot go on", e))?;
+        self.check_encoding(lease)
+    }
+
+    /// Gives back a connection on which something was committed.
+    pub(super) async fn end_write(&self, lease: Lease) -> Result<(), Error> {
+        match session::renew(lease.client()?, self.settings().statement_timeout).await {
+            Ok(()) => lease.finish(),
+            // What was committed is; the next one is served by another connection.
+            Err(e) => tracing::debug!(error = %e, "a connection to PostgreSQL is not used again"),
+        }
+        Ok(())
+    }
+
+    /// Refuses what was read or written in an encoding that is not ours.
+    pub(super) fn check_encoding(&self, lease: &Lease) -> Result<(), Error> {
+        let Some(encoding) = lease.tap()?.other_encoding() else { return Ok(()) };
+        let what = format!(
+            "a function of the database has set client_encoding to {encoding:?}, in which texts would be \
+             taken for others; let it leave the encoding alone, or read what it reads without it"
+        );
+        Err(self.pool.error(ErrorKind::Unsupported, what))
     }
 
     /// A place among those who write.

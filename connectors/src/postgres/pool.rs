@@ -380,7 +380,7 @@ impl Lease {
     /// Gives the connection back; nothing is open on it.
     pub(super) fn finish(mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if connection.client.is_closed() {
+        if connection.client.is_closed() || connection.tap.other_encoding().is_some() {
             return;
         }
         let mut state = self.pool.state();

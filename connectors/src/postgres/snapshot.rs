@@ -198,8 +198,13 @@ impl Reading {
     pub(super) async fn end(mut self, database: &Database, ran: Ran) -> Result<(), Error> {
         let Some(lease) = self.lease.take() else { return Ok(()) };
         if self.exported.is_some() {
+            let is_wanted = self.statement.state().pending > 0 && ran == Ran::Ours;
+            if is_wanted && let Err(e) = database.set_back(&lease).await {
+                self.statement.state().exported = None;
+                return Err(e);
+            }
             let mut state = self.statement.state();
-            if state.pending > 0 && ran == Ran::Ours {
+            if is_wanted && state.pending > 0 {
                 state.idle = Some(lease);
                 drop(state);
                 self.statement.parked.notify_one();
@@ -207,10 +212,7 @@ impl Reading {
             }
             state.exported = None;
         }
-        match ran {
-            Ran::Ours => database.end_read(lease).await,
-            Ran::Text => database.end_text(lease).await,
-        }
+        database.end_read(lease).await
     }
 }
 

@@ -6,7 +6,7 @@
 //! ends, and why it failed.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -16,9 +16,16 @@ use tokio_postgres::{Client, CopyOutStream};
 /// Pieces that wait for their reader.
 const PIECES_MAX: usize = 2;
 
-/// Where the rows of a connection's next COPY go.
+/// Where the rows of a connection's next COPY go, and what its stream was seen to say.
 #[derive(Clone, Default)]
-pub(super) struct Tap(Arc<Mutex<Option<mpsc::Sender<Bytes>>>>);
+pub(super) struct Tap(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    taker: Mutex<Option<mpsc::Sender<Bytes>>>,
+    /// Another encoding of texts than ours.
+    encoding: OnceLock<String>,
+}
 
 impl Tap {
     /// Begins `COPY … TO STDOUT`. `client` is of the connection whose tap this is; nothing else is
@@ -38,12 +45,24 @@ impl Tap {
 
     /// The taker of the next COPY's rows.
     pub(super) fn put(&self, sender: Option<mpsc::Sender<Bytes>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sender;
+        *self.0.taker.lock().unwrap_or_else(PoisonError::into_inner) = sender;
     }
 
     /// Called where a COPY begins.
     pub(super) fn take(&self) -> Option<mpsc::Sender<Bytes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.taker.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The server speaks in `encoding` from now on, because a function has said so.
+    pub(super) fn note_encoding(&self, encoding: &str) {
+        // The first one is told.
+        let _known = self.0.encoding.set(encoding.to_owned());
+    }
+
+    /// An encoding other than ours that texts have been in, since the connection began: it is not to
+    /// be used again.
+    pub(super) fn other_encoding(&self) -> Option<&str> {
+        self.0.encoding.get().map(String::as_str)
     }
 }
 

@@ -25,6 +25,10 @@ const COPY_OUT_RESPONSE: u8 = b'H';
 const COPY_DONE: u8 = b'c';
 const ERROR_RESPONSE: u8 = b'E';
 const READY_FOR_QUERY: u8 = b'Z';
+const PARAMETER_STATUS: u8 = b'S';
+/// The parameter, and the one value with which we read texts; each ends with a zero.
+const ENCODING: &[u8] = b"client_encoding\0";
+const OUR_ENCODING: &str = "UTF8";
 const LENGTH_BYTES: usize = 4;
 const HEADER_BYTES: usize = 1 + LENGTH_BYTES;
 const READ_BYTES: usize = 64 << 10;
@@ -122,6 +126,17 @@ impl<S> Tapped<S> {
                         return Step::Send;
                     }
                     self.stop();
+                }
+                PARAMETER_STATUS if bytes <= READ_BYTES => {
+                    let Some(message) = self.waiting().get(HEADER_BYTES..bytes) else {
+                        return Step::More;
+                    };
+                    if let Some(value) = message.strip_prefix(ENCODING)
+                        && value != [OUR_ENCODING.as_bytes(), b"\0"].concat()
+                    {
+                        let value = value.strip_suffix(b"\0").unwrap_or(value);
+                        self.tap.note_encoding(&String::from_utf8_lossy(value));
+                    }
                 }
                 // A notice tells nothing of the rows around it.
                 _ => {}
@@ -406,6 +421,22 @@ mod tests {
         }
         drop(server);
         reading.join().await.unwrap().unwrap();
+    }
+
+    /// Hazard: a function sets another encoding, and texts are read as what they are not.
+    #[tokio::test]
+    async fn another_encoding_is_noticed_however_it_is_cut() {
+        let status =
+            |name: &str, value: &str| message(b'S', format!("{name}\0{value}\0").as_bytes());
+        let ours = [status("client_encoding", "UTF8"), status("TimeZone", "LATIN1")].concat();
+        let other = [ours.clone(), status("client_encoding", "LATIN1"), ours.clone()].concat();
+        for cut in [1, 7, 1 << 10] {
+            let tap = Tap::default();
+            assert_eq!(handed_on(&ours, cut, 64, tap.clone()).await.0, ours);
+            assert_eq!(tap.other_encoding(), None);
+            assert_eq!(handed_on(&other, cut, 64, tap.clone()).await.0, other);
+            assert_eq!(tap.other_encoding(), Some("LATIN1"));
+        }
     }
 
     #[tokio::test]

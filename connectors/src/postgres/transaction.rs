@@ -73,8 +73,8 @@ impl Transaction {
 
     pub(super) async fn roll_back(self) -> Result<(), Error> {
         self.client()?.batch_execute("ROLLBACK").await.map_err(|e| self.failed(e))?;
-        self.lease.finish();
-        Ok(())
+        let Self { database, lease, .. } = self;
+        database.end_write(lease).await
     }
 
     /// Commits. An answer that is lost is looked for.
@@ -82,10 +82,11 @@ impl Transaction {
     /// # Errors
     /// Only where the transaction did not happen, or where nobody can tell.
     pub(super) async fn commit(self) -> Result<(), Error> {
+        self.database.check_encoding(&self.lease)?;
         match self.client()?.batch_execute("COMMIT").await {
             Ok(()) => {
-                self.lease.finish();
-                Ok(())
+                let Self { database, lease, .. } = self;
+                database.end_write(lease).await
             }
             Err(e) if e.as_db_error().is_some() && !is_going_down(&e) => Err(self.failed(e)),
             Err(e) => {

@@ -82,6 +82,76 @@ async fn notices_between_rows_take_none_of_them_away() {
     }
 }
 
+/// Hazard: what a view's function or a trigger sets stays on the connection for whoever is next.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_functions_set_or_lock_ends_with_their_statement() {
+    let Some(remote) = Remote::new() else { return };
+    let setting = |name: &str, value: &str| {
+        format!(
+            "CREATE FUNCTION set_{name}() RETURNS int LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM set_config('{name}', '{value}', false); RETURN 1; END $$;
+             CREATE VIEW sets_{name} AS SELECT set_{name}() AS n;
+             CREATE FUNCTION on_{name}() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM set_config('{name}', '{value}', false); RETURN NEW; END $$;
+             CREATE TABLE written_{name} (i bigint);
+             CREATE TRIGGER t BEFORE INSERT ON written_{name} FOR EACH ROW EXECUTE FUNCTION on_{name}();
+             CREATE VIEW now_{name} AS SELECT current_setting('{name}') AS v;"
+        )
+    };
+    let settings = [
+        ("search_path", "public, pg_catalog"),
+        ("statement_timeout", "50"),
+        ("application_name", "another"),
+        ("standard_conforming_strings", "off"),
+        ("role", "pg_monitor"),
+    ];
+    for (name, value) in settings {
+        remote.sql(&setting(name, value));
+    }
+    remote.sql(&setting("client_encoding", "LATIN1"));
+    remote.sql(
+        "CREATE FUNCTION locks() RETURNS int LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_advisory_lock(4242); RETURN 1; END $$;
+         CREATE VIEW locked AS SELECT locks() AS n;
+         CREATE TABLE texts AS SELECT 'ä€' AS t",
+    );
+    // One connection for all, so that each statement has that of the one before.
+    let port = remote.database.port();
+    let connector = remote.open_at(port, &[("connections_max", "1")]).unwrap();
+    let insert = |table: String| {
+        let connector = Arc::clone(&connector);
+        async move {
+            let source = session(connector.as_ref(), &[]).await;
+            let input = source.sql("SELECT 1::bigint AS i").await.unwrap();
+            let input = input.create_physical_plan().await.unwrap();
+            let plan = connector.insert(&public(&table), &["i".to_owned()], input).await.unwrap();
+            collect(plan, Arc::new(TaskContext::default())).await
+        }
+    };
+    for (name, _) in settings {
+        let views = [format!("sets_{name}"), format!("now_{name}")];
+        let ctx = session(connector.as_ref(), &views.each_ref().map(String::as_str)).await;
+        let now = format!("SELECT v FROM now_{name}");
+        let before = rows(&ctx, &now).await.unwrap();
+        assert_eq!(rows(&ctx, &format!("SELECT n FROM sets_{name}")).await.unwrap(), ["1"]);
+        assert_eq!(rows(&ctx, &now).await.unwrap(), before, "{name}, by a view");
+        insert(format!("written_{name}")).await.unwrap();
+        assert_eq!(rows(&ctx, &now).await.unwrap(), before, "{name}, by a trigger");
+    }
+    let ctx = session(connector.as_ref(), &["sets_client_encoding", "locked", "texts"]).await;
+    assert_eq!(rows(&ctx, "SELECT n FROM locked").await.unwrap(), ["1"]);
+    assert_eq!(remote.sql("SELECT pg_try_advisory_lock(4242)"), "t");
+    // Rows that came in another encoding are none, and none of them is committed.
+    let error = rows(&ctx, "SELECT n FROM sets_client_encoding").await.unwrap_err().to_string();
+    assert!(error.contains("client_encoding to \"LATIN1\""), "{error}");
+    assert_eq!(rows(&ctx, "SELECT t FROM texts").await.unwrap(), ["ä€"]);
+    let error = insert("written_client_encoding".to_owned()).await.unwrap_err().to_string();
+    assert!(error.contains("client_encoding to \"LATIN1\""), "{error}");
+    assert_eq!(remote.sql("SELECT count(*) FROM written_client_encoding"), "0");
+    assert_eq!(rows(&ctx, "SELECT t FROM texts").await.unwrap(), ["ä€"]);
+    connector.close().await;
+}
+
 /// Hazard: the answer to COMMIT is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_looked_for() {
