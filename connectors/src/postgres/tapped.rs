@@ -299,7 +299,8 @@ mod tests {
 
     /// Some rows without a byte, and some that are larger than what is read at once.
     fn row(index: usize) -> Vec<u8> {
-        let size = if index % 700 == 0 { 100_000 * (index / 700) * 11 } else { index % 190 };
+        let size =
+            if index.is_multiple_of(700) { 100_000 * (index / 700) * 11 } else { index % 190 };
         vec![index as u8; size]
     }
 
@@ -318,7 +319,7 @@ mod tests {
         for index in 0..2_000 {
             sent.extend(message(COPY_DATA, &row(index)));
             rows.extend(row(index));
-            if index % 300 == 0 {
+            if index.is_multiple_of(300) {
                 sent.extend(notice());
                 others.extend(notice());
             }

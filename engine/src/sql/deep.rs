@@ -185,7 +185,7 @@ mod tests {
         let on = || run(|| Ok(thread::current().id())).unwrap();
         let mut seen = std::collections::HashSet::new();
         for round in 0..3 * WORKS_MAX {
-            if round % 1_000 == 0 {
+            if round.is_multiple_of(1_000) {
                 run::<()>(|| panic!("boom")).unwrap_err();
             }
             seen.insert(on());
