@@ -297,6 +297,23 @@ mod tests {
         (all, reads)
     }
 
+    /// Takes all rows, with so many turns of others between two pieces; the rows, and how many pieces
+    /// they came in.
+    fn take_all(mut receive: mpsc::Receiver<Bytes>, turns: usize) -> SpawnedTask<(Vec<u8>, usize)> {
+        SpawnedTask::spawn(async move {
+            let (mut taken, mut pieces) = (Vec::new(), 0);
+            while let Some(piece) = receive.recv().await {
+                assert!(piece.len() < PIECE_BYTES_MAX * 2, "{} bytes at once", piece.len());
+                taken.extend_from_slice(&piece);
+                pieces += 1;
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+            }
+            (taken, pieces)
+        })
+    }
+
     /// Some rows without a byte, and some that are larger than what is read at once.
     fn row(index: usize) -> Vec<u8> {
         let size =
@@ -328,17 +345,9 @@ mod tests {
         others.extend(end());
         for (cut, room) in [(1 << 20, 8192), (1 << 20, 1 << 20), (8192, 100), (777, 7)] {
             let tap = Tap::default();
-            let (send, mut receive) = mpsc::channel(2);
+            let (send, receive) = mpsc::channel(2);
             tap.put(Some(send));
-            let taking = SpawnedTask::spawn(async move {
-                let (mut taken, mut pieces) = (Vec::new(), 0);
-                while let Some(piece) = receive.recv().await {
-                    taken.extend_from_slice(&piece);
-                    pieces += 1;
-                    assert!(piece.len() < PIECE_BYTES_MAX * 2, "{} bytes at once", piece.len());
-                }
-                (taken, pieces)
-            });
+            let taking = take_all(receive, 0);
             let (found, _) = handed_on(&sent, cut, room, tap).await;
             assert!(found == others, "cut into {cut}, read by {room}");
             let (taken, pieces) = taking.join().await.unwrap();
@@ -362,19 +371,9 @@ mod tests {
         others.extend(end());
         for (cut, room) in [(1 << 20, 8192), (1 << 20, 64), (8192, 8192)] {
             let tap = Tap::default();
-            let (send, mut receive) = mpsc::channel(1);
+            let (send, receive) = mpsc::channel(1);
             tap.put(Some(send));
-            let taking = SpawnedTask::spawn(async move {
-                let (mut taken, mut pieces) = (Vec::new(), 0);
-                while let Some(piece) = receive.recv().await {
-                    taken.extend_from_slice(&piece);
-                    pieces += 1;
-                    for _ in 0..20 {
-                        tokio::task::yield_now().await;
-                    }
-                }
-                (taken, pieces)
-            });
+            let taking = take_all(receive, 20);
             let (found, _) = handed_on(&sent, cut, room, tap).await;
             assert!(found == others, "cut into {cut}, read by {room}");
             let (taken, pieces) = taking.join().await.unwrap();
