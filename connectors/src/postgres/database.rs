@@ -24,6 +24,8 @@ use crate::error::{Error, ErrorKind};
 const DESCRIBED_MAX: u64 = 10_000;
 /// How often a connection that turns out to be dead is replaced by another.
 const ATTEMPTS_MAX: usize = 3;
+/// How long a connection on which something was committed has to become as new.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement waits for others that write.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
 /// The beginning of everything that reads.
@@ -162,8 +164,8 @@ impl Database {
         Ok(self.begin_on(Turns::Reserved, BEGIN_READ).await?.0)
     }
 
-    /// Ends a transaction that has only read. What a function in it, of a view or of a user's text,
-    /// has set (a search path, a role) or locked does not outlive it.
+    /// Ends a transaction that has only read, or of which nothing is to stay. What a function in it, of
+    /// a view or of a user's text, has set (a search path, a role) or locked does not outlive it.
     pub(super) async fn end_read(&self, lease: Lease) -> Result<(), Error> {
         const END: &str = "ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()";
         lease
@@ -184,14 +186,17 @@ impl Database {
         self.check_encoding(lease)
     }
 
-    /// Gives back a connection on which something was committed.
-    pub(super) async fn end_write(&self, lease: Lease) -> Result<(), Error> {
-        match session::renew(lease.client()?, self.settings().statement_timeout).await {
-            Ok(()) => lease.finish(),
-            // What was committed is; the next one is served by another connection.
-            Err(e) => tracing::debug!(error = %e, "a connection to PostgreSQL is not used again"),
+    /// Gives back a connection on which something was committed. What was committed is, whatever becomes
+    /// of the connection: where it is not as new soon, the next statement has another.
+    pub(super) async fn end_write(&self, lease: Lease) {
+        let renewed = async {
+            let client = lease.client().ok()?;
+            session::renew(client, self.settings().statement_timeout).await.ok()
+        };
+        match timeout(RENEW_TIMEOUT, renewed).await {
+            Ok(Some(())) => lease.finish(),
+            _ => tracing::debug!("a connection to PostgreSQL is not used again"),
         }
-        Ok(())
     }
 
     /// Refuses what was read or written in an encoding that is not ours.

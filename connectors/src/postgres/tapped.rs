@@ -279,22 +279,21 @@ mod tests {
     }
 
     /// What the driver is handed of `sent`, which arrives in pieces of `cut` bytes, by somebody who has
-    /// room for `room` at a time, and what the taker of rows is handed, in how many pieces.
-    async fn handed_on(sent: &[u8], cut: usize, room: usize, tap: Tap) -> (Vec<u8>, usize) {
+    /// room for `room` at a time.
+    async fn handed_on(sent: &[u8], cut: usize, room: usize, tap: Tap) -> Vec<u8> {
         let (mut server, client) = tokio::io::duplex(cut);
         let sent = sent.to_vec();
         let sending = SpawnedTask::spawn(async move { server.write_all(&sent).await });
         let mut tapped = Tapped::new(client, tap);
-        let (mut all, mut part, mut reads) = (Vec::new(), vec![0; room], 0);
+        let (mut all, mut part) = (Vec::new(), vec![0; room]);
         loop {
             match tapped.read(&mut part).await.unwrap() {
                 0 => break,
                 count => all.extend_from_slice(&part[..count]),
             }
-            reads += 1;
         }
         sending.join().await.unwrap().unwrap();
-        (all, reads)
+        all
     }
 
     /// Takes all rows, with so many turns of others between two pieces; the rows, and how many pieces
@@ -348,7 +347,7 @@ mod tests {
             let (send, receive) = mpsc::channel(2);
             tap.put(Some(send));
             let taking = take_all(receive, 0);
-            let (found, _) = handed_on(&sent, cut, room, tap).await;
+            let found = handed_on(&sent, cut, room, tap).await;
             assert!(found == others, "cut into {cut}, read by {room}");
             let (taken, pieces) = taking.join().await.unwrap();
             assert!(taken == rows, "cut into {cut}, read by {room}");
@@ -374,7 +373,7 @@ mod tests {
             let (send, receive) = mpsc::channel(1);
             tap.put(Some(send));
             let taking = take_all(receive, 20);
-            let (found, _) = handed_on(&sent, cut, room, tap).await;
+            let found = handed_on(&sent, cut, room, tap).await;
             assert!(found == others, "cut into {cut}, read by {room}");
             let (taken, pieces) = taking.join().await.unwrap();
             assert!(taken == rows, "cut into {cut}, read by {room}");
@@ -386,7 +385,7 @@ mod tests {
     async fn rows_that_nobody_takes_are_for_the_driver() {
         let rows: Vec<Vec<u8>> = (0..2_000).map(|index| message(COPY_DATA, &row(index))).collect();
         let sent = [message(b'H', &[1, 0, 16]), rows.concat(), end()].concat();
-        assert!(handed_on(&sent, 8192, 8192, Tap::default()).await.0 == sent);
+        assert!(handed_on(&sent, 8192, 8192, Tap::default()).await == sent);
         // Whoever took them goes: what has begun is dropped, and the rest is no row's rest.
         let tap = Tap::default();
         let (send, mut receive) = mpsc::channel(2);
@@ -394,7 +393,7 @@ mod tests {
         let taking = SpawnedTask::spawn(async move {
             let _first = receive.recv().await;
         });
-        let (found, _) = handed_on(&sent, 8192, 8192, tap).await;
+        let found = handed_on(&sent, 8192, 8192, tap).await;
         taking.join().await.unwrap();
         let rest = found.strip_prefix(message(b'H', &[1, 0, 16]).as_slice()).unwrap();
         assert!(rest.len() + 4096 < sent.len());
@@ -432,9 +431,9 @@ mod tests {
         let other = [ours.clone(), status("client_encoding", "LATIN1"), ours.clone()].concat();
         for cut in [1, 7, 1 << 10] {
             let tap = Tap::default();
-            assert_eq!(handed_on(&ours, cut, 64, tap.clone()).await.0, ours);
+            assert_eq!(handed_on(&ours, cut, 64, tap.clone()).await, ours);
             assert_eq!(tap.other_encoding(), None);
-            assert_eq!(handed_on(&other, cut, 64, tap.clone()).await.0, other);
+            assert_eq!(handed_on(&other, cut, 64, tap.clone()).await, other);
             assert_eq!(tap.other_encoding(), Some("LATIN1"));
         }
     }
@@ -443,7 +442,7 @@ mod tests {
     async fn an_end_within_a_message_is_handed_on() {
         let whole = [notice(), notice()].concat();
         for end in 0..whole.len() {
-            let (found, _) = handed_on(&whole[..end], 64, 64, Tap::default()).await;
+            let found = handed_on(&whole[..end], 64, 64, Tap::default()).await;
             assert_eq!(found, &whole[..end]);
         }
     }
@@ -451,7 +450,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_message_is_handed_on() {
         let nonsense = [COPY_DATA, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6];
-        let (found, _) = handed_on(&nonsense, 64, 64, Tap::default()).await;
+        let found = handed_on(&nonsense, 64, 64, Tap::default()).await;
         assert_eq!(found, nonsense);
     }
 }

@@ -72,9 +72,7 @@ impl Transaction {
     }
 
     pub(super) async fn roll_back(self) -> Result<(), Error> {
-        self.client()?.batch_execute("ROLLBACK").await.map_err(|e| self.failed(e))?;
-        let Self { database, lease, .. } = self;
-        database.end_write(lease).await
+        self.database.end_read(self.lease).await
     }
 
     /// Commits. An answer that is lost is looked for.
@@ -85,8 +83,8 @@ impl Transaction {
         self.database.check_encoding(&self.lease)?;
         match self.client()?.batch_execute("COMMIT").await {
             Ok(()) => {
-                let Self { database, lease, .. } = self;
-                database.end_write(lease).await
+                self.database.end_write(self.lease).await;
+                Ok(())
             }
             Err(e) if e.as_db_error().is_some() && !is_going_down(&e) => Err(self.failed(e)),
             Err(e) => {

@@ -292,8 +292,8 @@ pub(crate) fn not_found(kind: &str, resolved: &Resolved) -> Error {
     let hint = match at_reference(&resolved.name.name) {
         None => String::new(),
         Some((table, reference)) if resolved.catalog.metastore().has_table_references() => format!(
-            "; {reference:?} reads as a branch or tag of table {table}, which queries and INSERT, DELETE, \
-             MERGE and TRUNCATE take: all else is of the table, by its own name"
+            "; {reference:?} reads as a branch or tag of table {table}, which queries, INSERT, DELETE \
+             and TRUNCATE take: all else is of the table, by its own name"
         ),
         Some((table, reference)) => {
             format!(": there is no branch or tag {reference:?}, or no {kind} {table:?} at it")
